@@ -1,0 +1,157 @@
+"""What can go wrong, each with a stable code and a message that is safe to show.
+
+HTTP status codes are not known here: one table at the edge maps codes to them.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar
+
+
+class ChitramError(Exception):
+    """A failure with a stable upper-case code and a public message.
+
+    `details` is public too. `retry_after` is in seconds. `report` says whether an operator should hear of it.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    default_message: ClassVar[str] = "Something went wrong on our side."
+    report: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Mapping[str, object] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.details: dict[str, object] = dict(details or {})
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+
+class InternalError(ChitramError):
+    report = True
+
+
+class InvalidReason(StrEnum):
+    """Why a picture was not acceptable."""
+
+    UNSUPPORTED_TYPE = "unsupported_type"
+    TYPE_MISMATCH = "type_mismatch"
+    CORRUPT = "corrupt"
+    TRUNCATED = "truncated"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_FRAMES = "too_many_frames"
+    DECODE_TIMEOUT = "decode_timeout"
+    DECODER_CRASHED = "decoder_crashed"
+
+
+class InvalidFileFormat(ChitramError):
+    """The bytes are no picture that this server takes."""
+
+    code = "INVALID_FILE_FORMAT"
+    default_message = "The file is not an image that can be accepted here."
+
+    def __init__(self, reason: InvalidReason, message: str | None = None) -> None:
+        super().__init__(message, details={"reason": reason.value})
+        self.reason = reason
+
+
+class InvalidRequest(ChitramError):
+    code = "INVALID_REQUEST"
+    default_message = "The request cannot be understood."
+
+
+class ValidationFailed(ChitramError):
+    code = "VALIDATION_ERROR"
+    default_message = "The request is not valid."
+
+
+class ChecksumMismatch(ChitramError):
+    code = "CHECKSUM_MISMATCH"
+    default_message = "The bytes that arrived do not have the digest that the request declared."
+
+
+class FileTooLarge(ChitramError):
+    code = "FILE_TOO_LARGE"
+    default_message = "The file is larger than this server accepts."
+
+
+class RequestTimeout(ChitramError):
+    code = "REQUEST_TIMEOUT"
+    default_message = "The upload arrived too slowly and was given up."
+
+
+class Unauthorized(ChitramError):
+    code = "UNAUTHORIZED"
+    default_message = "The credentials are missing or not valid."
+
+
+class Forbidden(ChitramError):
+    code = "FORBIDDEN"
+    default_message = "You may not do this."
+
+
+class DeleteTokenRequired(ChitramError):
+    code = "DELETE_TOKEN_REQUIRED"
+    default_message = "This image can only be changed with its delete token."
+
+
+class InvalidDeleteToken(ChitramError):
+    code = "INVALID_DELETE_TOKEN"
+    default_message = "The delete token does not belong to this image."
+
+
+class NotFound(ChitramError):
+    code = "NOT_FOUND"
+    default_message = "There is nothing at this address."
+
+
+class MethodNotAllowed(ChitramError):
+    code = "METHOD_NOT_ALLOWED"
+    default_message = "This address does not support that method."
+
+
+class ImageNotFound(ChitramError):
+    code = "IMAGE_NOT_FOUND"
+    default_message = "There is no such image."
+
+
+class ThumbnailNotReady(ChitramError):
+    code = "THUMBNAIL_NOT_READY"
+    default_message = "The thumbnail has not been made yet."
+
+
+class RangeNotSatisfiable(ChitramError):
+    code = "RANGE_NOT_SATISFIABLE"
+    default_message = "The requested range lies outside the file."
+
+
+class RateLimitExceeded(ChitramError):
+    code = "RATE_LIMIT_EXCEEDED"
+    default_message = "Too many requests. Try again later."
+
+
+class UploadBusy(ChitramError):
+    code = "UPLOAD_BUSY"
+    default_message = "The server is busy with other uploads. Try again shortly."
+
+
+class StorageFull(ChitramError):
+    code = "STORAGE_FULL"
+    default_message = "There is no room left on this server."
+    report = True
+
+
+class StorageUnavailable(ChitramError):
+    code = "STORAGE_UNAVAILABLE"
+    default_message = "The image store cannot be reached right now."
+    report = True
+
+
+class ServiceUnavailable(ChitramError):
+    code = "SERVICE_UNAVAILABLE"
+    default_message = "The service is not available right now."
+    report = True

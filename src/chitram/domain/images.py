@@ -1,0 +1,51 @@
+"""Images: what a person uploaded and may look at, share and delete. Several images may share one blob."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from chitram.domain.blobs import Blob
+
+ID_LENGTH = 11
+ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_ID = re.compile(rf"[{ID_ALPHABET}]{{{ID_LENGTH}}}", re.ASCII)
+
+
+class Visibility(StrEnum):
+    """PUBLIC images are listed, UNLISTED ones are for whoever has the link, PRIVATE ones for their owner alone."""
+
+    PUBLIC = "public"
+    UNLISTED = "unlisted"
+    PRIVATE = "private"
+
+
+def is_image_id(text: str) -> bool:
+    """Whether `text` has the form of an image id: 11 base62 characters."""
+    return _ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One upload. `received_sha256` is of the bytes as they arrived, before metadata was taken out; it stays private."""
+
+    id: str
+    blob_id: int
+    filename: str
+    visibility: Visibility
+    created_at: datetime
+    delete_token_hash: str | None
+    received_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image with the blob that it names: all that is needed to answer for it."""
+
+    image: Image
+    blob: Blob
+
+    @property
+    def version(self) -> str:
+        """The content version that URLs carry: the first 8 hex digits of the stored hash."""
+        return self.blob.sha256[:8]
