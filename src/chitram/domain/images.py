@@ -27,7 +27,7 @@ def is_image_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One upload. `received_sha256` is of the bytes as they arrived, before metadata was taken out; it stays private."""
+    """One upload. `received_sha256` is of the bytes as they arrived, metadata included; it stays private."""
 
     id: str
     blob_id: int

@@ -25,7 +25,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be written to the outbox. `payload` must be plain JSON. A job whose `key` is waiting already is not added."""
+    """A job for the outbox. `payload` must be plain JSON. A job whose `key` is waiting already is not added."""
 
     kind: JobKind
     payload: Mapping[str, object]
@@ -47,6 +47,6 @@ class Job:
 
 
 def backoff(attempts: int, *, jitter: float) -> timedelta:
-    """How long to wait after the `attempts`-th failure: exponential, capped, then scaled by `jitter` in [0, 1) to 50–100 %."""
+    """The wait after the `attempts`-th failure: exponential, capped, scaled by `jitter` in [0, 1) to 50–100 %."""
     whole = min(BACKOFF_BASE * float(2 ** min(attempts - 1, 20)), BACKOFF_LIMIT)
     return whole * (0.5 + jitter / 2)

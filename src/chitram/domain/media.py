@@ -55,8 +55,7 @@ class Span:
 class Inspected:
     """What the structure of a file says. `width` and `height` are upright, in pixels.
 
-    `pieces` says what is stored: spans of the received file with new bytes between them; None when the file is kept byte
-    for byte.
+    `pieces` says what is stored: spans of the received file with new bytes between them; None when all of it is kept.
     """
 
     content_type: str

@@ -42,7 +42,7 @@ class BlobStore(Protocol):
         ...
 
     async def put(self, key: str, staged: StagedFile) -> None:
-        """Store a copy of `staged` under the new `key`; when this returns it survives a power cut. `staged` stays usable."""
+        """Store a copy of `staged` under the new `key`; it then survives a power cut. `staged` stays usable."""
         ...
 
     async def put_disposable(self, key: str, data: bytes) -> None:

@@ -105,7 +105,7 @@ class BlobRepository(Protocol):
         ...
 
     async def without_thumbnails(self, *, pipeline_version: int, limit: int) -> Sequence[int]:
-        """Ids of live blobs, neither broken nor corrupt, whose thumbnails are older than `pipeline_version` or missing."""
+        """Ids of live blobs, neither broken nor corrupt, whose thumbnails are missing or older than `pipeline_version`."""
         ...
 
     async def verified_before(self, at: datetime, *, limit: int) -> Sequence[Blob]:
@@ -141,7 +141,7 @@ class ImageRepository(Protocol):
         ...
 
     async def similar(self, perceptual_hash: int, *, distance: int, exclude: str, limit: int) -> Sequence[Similar]:
-        """Public images within `distance` (0 to 16) bits, nearest first, without the image `exclude`. Indexed, exact."""
+        """Public images within `distance` (0 to 16) bits, nearest first, without `exclude`. Indexed, exact."""
         ...
 
     async def count(self) -> int: ...
@@ -151,7 +151,7 @@ class JobRepository(Protocol):
     async def add(self, job: NewJob) -> None: ...
 
     async def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> Sequence[Job]:
-        """Lease due jobs, oldest first: ready ones, and running ones whose lease ran out. `attempts` counts this one."""
+        """Lease due jobs, oldest first: ready ones, and running ones whose lease ran out. `attempts` counts this."""
         ...
 
     async def finish(self, job_id: int) -> None: ...
@@ -201,12 +201,12 @@ class Repositories(Protocol):
 
 class UnitOfWork(Repositories, Protocol):
     def after_commit(self, effect: Effect) -> None:
-        """Run `effect` once the transaction is committed; never when it is rolled back. A failing one is only logged."""
+        """Run `effect` after the commit; never when it is rolled back. A failing one is only logged."""
         ...
 
 
 class Database(Protocol):
-    """Every method raises ServiceUnavailable when the database cannot answer in time, StorageFull when it has no room."""
+    """Every method raises ServiceUnavailable when there is no answer in time, StorageFull when there is no room."""
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A transaction: commits when the block ends normally, rolls back when it raises."""
