@@ -5,7 +5,7 @@ import hmac
 from dataclasses import dataclass
 
 from chitram.domain.errors import DeleteTokenRequired, ImageNotFound, InvalidDeleteToken
-from chitram.domain.images import Image, Visibility
+from chitram.domain.images import Image, ImageRecord, Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +23,28 @@ def hash_delete_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def may_see(image: Image, viewer: Viewer) -> bool:
-    """Whether `viewer` may look at `image` by its id."""
-    return image.visibility is not Visibility.PRIVATE
+def controls(image: Image, viewer: Viewer) -> bool:
+    """Whether `viewer` may change `image`: its delete token says so."""
+    if viewer.delete_token is None or image.delete_token_hash is None:
+        return False
+    return hmac.compare_digest(hash_delete_token(viewer.delete_token), image.delete_token_hash)
 
 
-def require_visible(image: Image, viewer: Viewer) -> None:
-    """Raise ImageNotFound, as for an id that does not exist, unless `viewer` may look at `image`."""
-    if not may_see(image, viewer):
+def may_see(record: ImageRecord, viewer: Viewer) -> bool:
+    """Whether `viewer` may look at the image by its id. Private and broken ones are for those who control them."""
+    hidden = record.image.visibility is Visibility.PRIVATE or record.blob.broken_reason is not None
+    return not hidden or controls(record.image, viewer)
+
+
+def require_visible(record: ImageRecord, viewer: Viewer) -> None:
+    """Raise ImageNotFound, as for an id that does not exist, unless `viewer` may look at the image."""
+    if not may_see(record, viewer):
         raise ImageNotFound
 
 
-def require_control(image: Image, viewer: Viewer) -> None:
-    """Raise unless `viewer` may delete or verify `image`: DeleteTokenRequired, InvalidDeleteToken."""
-    require_visible(image, viewer)
-    if viewer.delete_token is None or image.delete_token_hash is None:
-        raise DeleteTokenRequired
-    if not hmac.compare_digest(hash_delete_token(viewer.delete_token), image.delete_token_hash):
-        raise InvalidDeleteToken
+def require_control(record: ImageRecord, viewer: Viewer) -> None:
+    """Raise unless `viewer` may delete or verify the image: ImageNotFound, DeleteTokenRequired, InvalidDeleteToken."""
+    if controls(record.image, viewer):
+        return
+    require_visible(record, viewer)
+    raise DeleteTokenRequired if viewer.delete_token is None else InvalidDeleteToken

@@ -91,3 +91,18 @@ def describe_formats(content_types: frozenset[str]) -> str:
     """The accepted formats as a phrase for people: "JPEG and PNG"."""
     names = [f.name for f in FORMATS.values() if f.content_type in content_types]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def is_acceptable_declaration(declared: str | None) -> bool:
+    """Whether a client's content type leaves the decision to the content, which is always the judge."""
+    if declared is None:
+        return True
+    media_type = declared.partition(";")[0].strip().lower()
+    return media_type.startswith("image/") or media_type in ("", "application/octet-stream")
+
+
+def is_whole(data: bytes, content_type: str) -> bool:
+    """Whether `data`, a thumbnail that we made, is all there: a power cut may have cut it short."""
+    if content_type == "image/webp":
+        return len(data) > 12 and len(data) == int.from_bytes(data[4:8], "little") + 8
+    return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")

@@ -1,0 +1,88 @@
+"""Health: whether this process can do its work, and which parts of it cannot."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chitram.domain.errors import ChitramError
+from chitram.ports.blobs import BlobStore
+from chitram.ports.cache import RecordCache
+from chitram.ports.clock import Clock
+from chitram.ports.unit_of_work import Database
+
+CHECK_TIMEOUT = 0.8
+#: How long a result stands, in seconds: a probe must not become a load.
+FRESH = 1.0
+
+
+class Status(StrEnum):
+    """DEGRADED: something that can be missed is missing. UNHEALTHY: requests fail."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`cache` is None when caching is off."""
+
+    database: bool
+    storage: bool
+    cache: bool | None
+    jobs: bool
+
+    @property
+    def status(self) -> Status:
+        if not (self.database and self.storage):
+            return Status.UNHEALTHY
+        return Status.DEGRADED if self.cache is False or not self.jobs else Status.HEALTHY
+
+
+class Health:
+    """`draining` is set once the process has been told to stop: it is then not ready for new work."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        blobs: BlobStore,
+        cache: RecordCache,
+        jobs_alive: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        self.draining = False
+        self._database = database
+        self._blobs = blobs
+        self._cache = cache
+        self._jobs_alive = jobs_alive
+        self._clock = clock
+        self._checking: asyncio.Task[Report] | None = None
+        self._checked_at = float("-inf")
+
+    async def report(self) -> Report:
+        """Check everything, at most once a second; callers in between share the result."""
+        now = self._clock.monotonic()
+        if self._checking is None or (self._checking.done() and now - self._checked_at > FRESH):
+            self._checked_at = now
+            self._checking = asyncio.create_task(self._check())
+        return await asyncio.shield(self._checking)
+
+    async def _check(self) -> Report:
+        database, storage, cache = await asyncio.gather(
+            _answers(self._database.check), _answers(self._blobs.check), self._check_cache()
+        )
+        return Report(database=database, storage=storage, cache=cache, jobs=self._jobs_alive())
+
+    async def _check_cache(self) -> bool | None:
+        return await self._cache.check() if self._cache.enabled else None
+
+
+async def _answers(check: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT):
+            await check()
+    except (ChitramError, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,132 @@
+"""Looking at images, listing them and deleting them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chitram.domain.access import Viewer, require_control, require_visible
+from chitram.domain.errors import ImageNotFound, StorageUnavailable
+from chitram.domain.images import ImageRecord, is_image_id
+from chitram.domain.jobs import JobKind, NewJob
+from chitram.ports.blobs import BlobStore, OpenBlob
+from chitram.ports.cache import Miss, RecordCache
+from chitram.ports.clock import Clock
+from chitram.ports.jobs import JobSignal
+from chitram.ports.lookup import Lookup
+from chitram.ports.unit_of_work import Database, Position, Similar
+
+#: Most near-duplicates that one answer lists.
+SIMILAR_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image that the viewer may see. `cache` is HIT, MISS or DISABLED: where the record came from."""
+
+    record: ImageRecord
+    cache: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list. `next` is where the following page begins, None at the end."""
+
+    records: Sequence[ImageRecord]
+    next: Position | None
+
+
+class Images:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        lookup: Lookup,
+        cache: RecordCache,
+        blobs: BlobStore,
+        signal: JobSignal,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._lookup = lookup
+        self._cache = cache
+        self._blobs = blobs
+        self._signal = signal
+        self._clock = clock
+
+    async def find(self, image_id: str, *, viewer: Viewer) -> Found:
+        """The image, from the cache or else the database. ImageNotFound when there is none for this viewer."""
+        if not is_image_id(image_id):
+            raise ImageNotFound
+        cached = await self._cache.get(image_id)
+        if isinstance(cached, ImageRecord):
+            require_visible(cached, viewer)
+            return Found(cached, "HIT")
+        record = await self._read(image_id, cached)
+        require_visible(record, viewer)
+        return Found(record, "MISS" if self._cache.enabled else "DISABLED")
+
+    async def _read(self, image_id: str, miss: Miss) -> ImageRecord:
+        record = await self._lookup.find(image_id)
+        if record is None:
+            raise ImageNotFound
+        await self._cache.fill(image_id, record, ticket=miss.ticket)
+        return record
+
+    async def open_original(self, record: ImageRecord) -> OpenBlob:
+        """The stored bytes. StorageUnavailable when they are missing or known to be damaged."""
+        if record.blob.corrupt_at is None:
+            opened = await self._blobs.open(record.blob.key)
+            if opened is not None:
+                if opened.size == record.blob.size:
+                    return opened
+                await opened.aclose()
+        raise StorageUnavailable("The stored file is missing or damaged; uploading it again heals it.")
+
+    async def list_public(self, *, after: Position | None, limit: int) -> Page:
+        """Public images, newest first."""
+        async with self._database.read() as repositories:
+            records = await repositories.images.list_public(after=after, limit=limit + 1)
+        if len(records) <= limit:
+            return Page(records, None)
+        last = records[limit - 1].image
+        return Page(records[:limit], Position(last.created_at, last.id))
+
+    async def similar(self, image_id: str, *, distance: int, viewer: Viewer) -> Sequence[Similar]:
+        """Public images within `distance` differing bits of this one's perceptual hash, nearest first."""
+        record = (await self.find(image_id, viewer=viewer)).record
+        if record.blob.perceptual_hash is None:
+            return ()
+        async with self._database.read() as repositories:
+            return await repositories.images.similar(
+                record.blob.perceptual_hash, distance=distance, exclude=image_id, limit=SIMILAR_LIMIT
+            )
+
+    async def delete(self, image_id: str, *, viewer: Viewer) -> None:
+        """Delete the image. Its bytes go when no other image has them and the grace period is over.
+
+        ImageNotFound, DeleteTokenRequired, InvalidDeleteToken. When this returns, nobody is shown the image any more.
+        """
+        if not is_image_id(image_id):
+            raise ImageNotFound
+        # Most refusals end here, so that guessing tokens does not keep the one writer busy.
+        require_control(await self._current(image_id), viewer)
+        async with self._database.begin() as work:
+            image = await work.images.lock(image_id)
+            if image is None:
+                raise ImageNotFound
+            await work.images.remove(image_id)
+            await work.blobs.lock(image.blob_id)
+            if await work.blobs.count_images(image.blob_id) == 0:
+                await work.blobs.condemn(image.blob_id, at=self._clock.now())
+            await work.jobs.add(NewJob(JobKind.INVALIDATE, {"image_ids": [image_id]}, run_at=self._clock.now()))
+            work.after_commit(lambda: self._cache.invalidate([image_id]))
+            work.after_commit(self._signal.wake)
+
+    async def invalidate(self, *, image_ids: Sequence[str]) -> None:
+        """Job handler: drop cached records."""
+        await self._cache.invalidate(image_ids)
+
+    async def _current(self, image_id: str) -> ImageRecord:
+        record = await self._lookup.find(image_id)
+        if record is None:
+            raise ImageNotFound
+        return record

@@ -1,0 +1,144 @@
+"""Thumbnails: disposable, made again whenever they are missing."""
+
+import asyncio
+from collections.abc import Mapping
+
+from chitram.domain.blobs import Blob, BlobState, thumbnail_key, thumbnail_keys
+from chitram.domain.errors import ChitramError, InvalidFileFormat, InvalidReason, StorageUnavailable, ThumbnailNotReady
+from chitram.domain.images import ImageRecord
+from chitram.domain.jobs import JobKind, NewJob
+from chitram.domain.media import PIPELINE_VERSION, Budget, Rendered, is_whole
+from chitram.ports.blobs import BlobStore, OpenBlob
+from chitram.ports.cache import ByteCache, RecordCache
+from chitram.ports.clock import Clock
+from chitram.ports.codec import Codec
+from chitram.ports.jobs import JobSignal
+from chitram.ports.staging import Staging
+from chitram.ports.unit_of_work import Database
+
+CHUNK = 1024 * 1024
+BACKFILL_BATCH = 200
+#: Reasons that say something about this decode, not about the file: worth another try.
+PASSING = frozenset({InvalidReason.DECODE_TIMEOUT, InvalidReason.DECODER_CRASHED})
+
+
+class Thumbnails:
+    def __init__(
+        self,
+        *,
+        budget: Budget,
+        database: Database,
+        blobs: BlobStore,
+        staging: Staging,
+        codec: Codec,
+        records: RecordCache,
+        memory: ByteCache,
+        signal: JobSignal,
+        clock: Clock,
+    ) -> None:
+        self._budget = budget
+        self._database = database
+        self._blobs = blobs
+        self._staging = staging
+        self._codec = codec
+        self._records = records
+        self._memory = memory
+        self._signal = signal
+        self._clock = clock
+        self._restoring: dict[int, asyncio.Task[Mapping[int, bytes]]] = {}
+
+    async def read(self, record: ImageRecord, *, size: int) -> bytes:
+        """The encoded thumbnail. ThumbnailNotReady while the decode pass has not been done, or when it failed."""
+        blob = record.blob
+        if blob.thumbnail_type is None or not blob.thumbnail_ready:
+            raise ThumbnailNotReady(retry_after=2)
+        key = thumbnail_key(blob.key, size=size, version=blob.pipeline_version)
+        data = self._memory.get(key)
+        if data is None:
+            data = await self._load(key, blob.thumbnail_type) or (await self._restored(blob))[size]
+            self._memory.put(key, data)
+        return data
+
+    async def render(self, *, blob_id: int) -> None:
+        """Job handler: the decode pass of one blob. A file that cannot be decoded is marked as broken."""
+        async with self._database.read() as repositories:
+            blob = await repositories.blobs.get(blob_id)
+        if blob is None or blob.state is BlobState.ERASING or blob.pipeline_version >= PIPELINE_VERSION:
+            return
+        try:
+            await self._render(blob)
+        except InvalidFileFormat as error:
+            if error.reason in PASSING:
+                raise
+            await self._record_broken(blob, error.reason)
+
+    async def backfill(self) -> int:
+        """Sweep: promise a decode pass to every blob that lacks thumbnails; how many were found."""
+        async with self._database.read() as repositories:
+            blob_ids = await repositories.blobs.without_thumbnails(
+                pipeline_version=PIPELINE_VERSION, limit=BACKFILL_BATCH
+            )
+        if blob_ids:
+            async with self._database.begin() as work:
+                for blob_id in blob_ids:
+                    job = NewJob(JobKind.RENDER, {"blob_id": blob_id}, self._clock.now(), key=f"render:{blob_id}")
+                    await work.jobs.add(job)
+                work.after_commit(self._signal.wake)
+        return len(blob_ids)
+
+    async def _load(self, key: str, content_type: str) -> bytes | None:
+        opened = await self._blobs.open(key)
+        if opened is None:
+            return None
+        try:
+            data = await opened.read(0, opened.size)
+        finally:
+            await opened.aclose()
+        return data if is_whole(data, content_type) else None
+
+    async def _restored(self, blob: Blob) -> Mapping[int, bytes]:
+        """Make lost thumbnails again; everybody who asks meanwhile waits for the same decode."""
+        task = self._restoring.get(blob.id)
+        if task is None:
+            task = self._restoring[blob.id] = asyncio.create_task(self._render(blob))
+            task.add_done_callback(lambda _: self._restoring.pop(blob.id, None))
+        try:
+            return await asyncio.shield(task)
+        except ChitramError as error:
+            raise ThumbnailNotReady(retry_after=30) from error
+
+    async def _render(self, blob: Blob) -> Mapping[int, bytes]:
+        original = await self._blobs.open(blob.key) if blob.corrupt_at is None else None
+        if original is None:
+            raise StorageUnavailable("The stored file is missing or damaged.")
+        try:
+            rendered = await self._decode(original)
+        finally:
+            await original.aclose()
+        for size, key in thumbnail_keys(blob.key).items():
+            await self._blobs.put_disposable(key, rendered.thumbnails[size])
+        await self._record_rendered(blob, rendered)
+        return rendered.thumbnails
+
+    async def _decode(self, original: OpenBlob) -> Rendered:
+        async with self._staging.new() as staged:
+            for offset in range(0, original.size, CHUNK):
+                await staged.write(await original.read(offset, min(CHUNK, original.size - offset)))
+            await staged.flush()
+            return (await self._codec.ingest(staged.fileno(), budget=self._budget)).rendered
+
+    async def _record_rendered(self, blob: Blob, rendered: Rendered) -> None:
+        async with self._database.begin() as work:
+            current = await work.blobs.lock(blob.id)
+            if current is None or current.generation != blob.generation:
+                return  # the blob was collected or healed meanwhile: its thumbnails go with the old generation
+            await work.blobs.set_rendered(blob.id, rendered=rendered, pipeline_version=PIPELINE_VERSION)
+            image_ids = await work.images.ids_of_blob(blob.id)
+            work.after_commit(lambda: self._records.invalidate(image_ids))
+
+    async def _record_broken(self, blob: Blob, reason: InvalidReason) -> None:
+        async with self._database.begin() as work:
+            await work.blobs.set_broken(blob.id, reason=reason.value)
+            image_ids = list(await work.images.ids_of_blob(blob.id))
+            await work.jobs.add(NewJob(JobKind.INVALIDATE, {"image_ids": image_ids}, run_at=self._clock.now()))
+            work.after_commit(lambda: self._records.invalidate(image_ids))
