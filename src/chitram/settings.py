@@ -104,6 +104,10 @@ class AppSettings(Group):
     metrics_bind: Annotated[str, AfterValidator(_address)] = setting(
         "METRICS_BIND", "", "Serve /metrics on this host:port alone; empty: on the service's own port."
     )
+    head_timeout: float = setting("HEADER_TIMEOUT_SECONDS", 15, "Longest time a request's head may take.", gt=0)
+    connections_per_address: int = _at_least_one(
+        "MAX_CONNECTIONS_PER_ADDRESS", 512, "Open connections of one address; trusted proxies are not counted."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting("LOG_LEVEL", "info", "The least severe log line.")
     log_format: Literal["auto", "json", "console"] = setting(
         "LOG_FORMAT", "auto", "auto: coloured on a terminal, JSON lines elsewhere."

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from chitram.domain.errors import RateLimitExceeded, StorageFull, Unauthorized, UploadBusy
+from chitram.domain.errors import StorageFull, Unauthorized, UploadBusy
 from chitram.ports.limiter import Limiter, Rate, Verdict
 from chitram.ports.staging import Staging
 
@@ -40,13 +40,10 @@ class Admission:
         return self._active
 
     async def count(self, *, address: str) -> Verdict:
-        """Count an upload of the address. Unauthorized when accounts are needed, else RateLimitExceeded."""
+        """Count an upload of the address. Unauthorized when uploads need an account."""
         if not self.policy.anonymous:
             raise Unauthorized("Anonymous uploads are turned off on this server.")
-        verdict = await self._limiter.hit(self.policy.rate, subject=address)
-        if not verdict.allowed:
-            raise RateLimitExceeded(retry_after=verdict.retry_after)
-        return verdict
+        return await self._limiter.hit(self.policy.rate, subject=address)
 
     async def require_room(self) -> None:
         """Raise StorageFull while the disk could not take this upload and keep its reserve."""

@@ -41,8 +41,6 @@ class Report:
 
 
 class Health:
-    """`draining` is set once the process has been told to stop: it is then not ready for new work."""
-
     def __init__(
         self,
         *,
@@ -52,7 +50,6 @@ class Health:
         jobs_alive: Callable[[], bool],
         clock: Clock,
     ) -> None:
-        self.draining = False
         self._database = database
         self._blobs = blobs
         self._cache = cache

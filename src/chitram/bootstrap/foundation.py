@@ -1,0 +1,78 @@
+"""What every service stands on: one adapter a port, opened in order and closed in reverse."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from chitram.adapters.blobs.local import LocalBlobStore
+from chitram.adapters.blobs.staging import LocalStaging
+from chitram.adapters.blobs.threads import DiskThreads
+from chitram.adapters.db.lookup import SqliteLookup
+from chitram.adapters.db.unit_of_work import SqlDatabase
+from chitram.adapters.memory.cache import DisabledRecordCache, MemoryRecordCache
+from chitram.adapters.memory.clock import SystemClock, SystemIdentifiers
+from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
+from chitram.observability import Metrics
+from chitram.ports.blobs import BlobStore
+from chitram.ports.cache import RecordCache
+from chitram.ports.clock import Clock, Identifiers
+from chitram.ports.codec import Codec
+from chitram.ports.limiter import Limiter
+from chitram.ports.lookup import Lookup
+from chitram.ports.staging import Staging
+from chitram.ports.unit_of_work import Database
+from chitram.settings import Settings
+
+DISK_THREADS = 8
+
+
+@dataclass(slots=True)
+class Foundation:
+    """What every service stands on."""
+
+    settings: Settings
+    metrics: Metrics
+    database: Database
+    lookup: Lookup
+    blobs: BlobStore
+    staging: Staging
+    codec: Codec
+    cache: RecordCache
+    limiter: Limiter
+    clock: Clock
+    identifiers: Identifiers
+
+
+async def lay_foundation(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, codec: Codec) -> Foundation:
+    """Open every adapter; `stack` closes them."""
+    clock, identifiers = SystemClock(), SystemIdentifiers()
+    database = await SqlDatabase.open(url=settings.database_url, on_effect_failure=metrics.effect_failed)
+    stack.push_async_callback(database.aclose)
+    lookup = SqliteLookup(url=settings.database_url)
+    stack.callback(lookup.close)
+    threads = DiskThreads(workers=DISK_THREADS)
+    stack.callback(threads.close)
+    blobs = LocalBlobStore(settings.storage_path, threads=threads)
+    async with database.read() as repositories:
+        await blobs.prepare(expect_data=await repositories.images.count() > 0)
+    stack.callback(blobs.close)
+    staging = LocalStaging(settings.storage_path / ".staging", threads=threads, clock=clock)
+    stack.callback(staging.close)
+    return Foundation(
+        settings=settings,
+        metrics=metrics,
+        database=database,
+        lookup=lookup,
+        blobs=blobs,
+        staging=staging,
+        codec=codec,
+        cache=_record_cache(settings, clock),
+        limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
+        clock=clock,
+        identifiers=identifiers,
+    )
+
+
+def _record_cache(settings: Settings, clock: SystemClock) -> RecordCache:
+    if not settings.cache.enabled:
+        return DisabledRecordCache()
+    return MemoryRecordCache(max_entries=settings.cache.max_entries, ttl=settings.cache.ttl_seconds, clock=clock)

@@ -1,0 +1,72 @@
+"""Before anything runs: directories, secret, schema."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chitram.adapters.db import migrate
+from chitram.domain.errors import ChitramError
+from chitram.settings import Settings
+
+SECRET_FILE = "secret.key"  # noqa: S105 - a file name
+
+
+class StartupError(RuntimeError):
+    """The service cannot start; one line says why and what to do."""
+
+
+def prepare(settings: Settings) -> None:
+    """Make the data directory and bring the schema up to date. StartupError when that is not possible."""
+    with startup_errors("DATA_DIR"):
+        settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        settings.storage_path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        load_secret(settings)
+    migrate_schema(settings)
+
+
+def migrate_schema(settings: Settings, *, down_to: str | None = None) -> None:
+    """Bring the schema up to date, or down to a revision. StartupError when that is not possible."""
+    with startup_errors("DATABASE_URL"):
+        settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if down_to is None:
+            migrate.upgrade(settings.database_url)
+        else:
+            migrate.downgrade(settings.database_url, down_to)
+
+
+def schema_revision(settings: Settings) -> str | None:
+    """The present revision of the schema; None for an empty database."""
+    with startup_errors("DATABASE_URL"):
+        return migrate.current(settings.database_url)
+
+
+@contextmanager
+def startup_errors(variable: str) -> Iterator[None]:
+    """Turn what can go wrong with `variable` into a StartupError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise StartupError(f"{variable}: {error.filename} cannot be used: {error.strerror}") from error
+    except (migrate.MigrationError, ChitramError, ValueError) as error:
+        raise StartupError(f"{variable}: {error}") from error
+
+
+def load_secret(settings: Settings) -> bytes:
+    """The secret that signs what we hand out: from the settings, else made once and kept beside the data."""
+    if settings.app.secret_key is not None:
+        return settings.app.secret_key.get_secret_value().encode()
+    path = settings.app.data_dir / SECRET_FILE
+    # Linked into place whole, so that of two processes that start together both get the same one.
+    temporary = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, secrets.token_hex(32).encode())
+        os.fsync(descriptor)
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(descriptor)
+        temporary.unlink()
+    return path.read_bytes()

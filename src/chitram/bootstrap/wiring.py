@@ -1,0 +1,208 @@
+"""Services on their foundation."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from chitram.adapters.jobs.embedded import EmbeddedRunner, EmbeddedSignal, Sweep
+from chitram.adapters.memory.cache import MemoryByteCache
+from chitram.bootstrap.foundation import Foundation
+from chitram.bootstrap.preparation import load_secret
+from chitram.domain.jobs import JobKind
+from chitram.domain.limits import UPLOAD, VERIFY
+from chitram.domain.media import Budget
+from chitram.observability import Metrics
+from chitram.ports.blobs import BlobStore
+from chitram.ports.cache import RecordCache
+from chitram.ports.limiter import Limiter, Rate
+from chitram.ports.unit_of_work import Database
+from chitram.services.admission import Admission, AdmissionPolicy
+from chitram.services.collection import Collector
+from chitram.services.doctor import Doctor
+from chitram.services.health import Health
+from chitram.services.images import Images
+from chitram.services.integrity import Integrity
+from chitram.services.jobs import Jobs
+from chitram.services.thumbnails import Thumbnails
+from chitram.services.uploads import UploadPolicy, Uploads
+from chitram.settings import MEBIBYTE, Settings
+
+#: Thumbnails over this are served from the disk; a few large ones must not drive out thousands of small ones.
+MAX_CACHED_THUMBNAIL = 128 * 1024
+STAGING_INTERVAL = 3600.0
+ORPHAN_INTERVAL = 6 * 3600.0
+
+
+@dataclass(slots=True)
+class Application:
+    """The wired service. Entry points pick what they need and decide nothing."""
+
+    settings: Settings
+    metrics: Metrics
+    secret: bytes
+    rates: dict[str, Rate]
+    blobs: BlobStore
+    cache: RecordCache
+    limiter: Limiter
+    admission: Admission
+    uploads: Uploads
+    images: Images
+    thumbnails: Thumbnails
+    integrity: Integrity
+    collector: Collector
+    doctor: Doctor
+    jobs: Jobs
+    health: Health
+    runner: EmbeddedRunner
+
+
+def _budget(settings: Settings) -> Budget:
+    uploads = settings.uploads
+    return Budget(
+        content_types=frozenset(uploads.allowed_content_types),
+        max_pixels=uploads.max_pixels,
+        max_frames=uploads.max_frames,
+        max_total_pixels=uploads.max_total_pixels,
+    )
+
+
+def wire(found: Foundation) -> Application:
+    """Every service on its foundation. Nothing runs yet."""
+    settings = found.settings
+    signal = EmbeddedSignal()
+    thumbnails = Thumbnails(
+        budget=_budget(settings),
+        database=found.database,
+        blobs=found.blobs,
+        staging=found.staging,
+        codec=found.codec,
+        records=found.cache,
+        memory=MemoryByteCache(max_bytes=settings.cache.thumbnail_mb * MEBIBYTE, max_object_bytes=MAX_CACHED_THUMBNAIL),
+        signal=signal,
+        clock=found.clock,
+    )
+    images = Images(
+        database=found.database,
+        lookup=found.lookup,
+        cache=found.cache,
+        blobs=found.blobs,
+        signal=signal,
+        clock=found.clock,
+    )
+    integrity = Integrity(
+        interval=timedelta(days=settings.housekeeping.scrub_days),
+        database=found.database,
+        lookup=found.lookup,
+        blobs=found.blobs,
+        records=found.cache,
+        clock=found.clock,
+    )
+    collector = Collector(
+        grace=timedelta(seconds=settings.housekeeping.collect_grace_seconds),
+        database=found.database,
+        blobs=found.blobs,
+        staging=found.staging,
+        clock=found.clock,
+    )
+    runner = EmbeddedRunner(
+        signal=signal,
+        database=found.database,
+        handlers={JobKind.RENDER: thumbnails.render, JobKind.INVALIDATE: images.invalidate},
+        sweeps=_sweeps(found, thumbnails=thumbnails, integrity=integrity, collector=collector),
+        runners=settings.housekeeping.job_runners,
+        clock=found.clock,
+        identifiers=found.identifiers,
+        observer=found.metrics,
+    )
+    return Application(
+        settings=settings,
+        metrics=found.metrics,
+        secret=load_secret(settings),
+        rates=_rates(settings),
+        blobs=found.blobs,
+        cache=found.cache,
+        limiter=found.limiter,
+        admission=_admission(found),
+        uploads=_uploads(found, signal),
+        images=images,
+        thumbnails=thumbnails,
+        integrity=integrity,
+        collector=collector,
+        doctor=Doctor(database=found.database, blobs=found.blobs),
+        jobs=Jobs(database=found.database, signal=signal, clock=found.clock),
+        health=Health(
+            database=found.database,
+            blobs=found.blobs,
+            cache=found.cache,
+            jobs_alive=runner.alive,
+            clock=found.clock,
+        ),
+        runner=runner,
+    )
+
+
+def _sweeps(
+    found: Foundation, *, thumbnails: Thumbnails, integrity: Integrity, collector: Collector
+) -> tuple[Sweep, ...]:
+    interval = found.settings.housekeeping.sweep_interval
+    return (
+        Sweep("collect", interval, collector.collect),
+        Sweep("backfill", interval, thumbnails.backfill),
+        Sweep("scrub", interval, integrity.scrub),
+        Sweep("staging", STAGING_INTERVAL, collector.clear_staging),
+        Sweep("orphans", ORPHAN_INTERVAL, collector.erase_orphans),
+        Sweep("census", interval, _census(found.database, found.metrics)),
+    )
+
+
+def _census(database: Database, metrics: Metrics) -> Callable[[], Awaitable[int]]:
+    """The gauges of everything that a queue could lose."""
+
+    async def count() -> int:
+        async with database.read() as repositories:
+            blobs = await repositories.blobs.counts()
+            metrics.set_jobs({state.value: number for state, number in (await repositories.jobs.counts()).items()})
+        states = ("live", "condemned", "erasing", "without_thumbnails", "broken", "corrupt", "never_verified")
+        metrics.set_blobs({state: getattr(blobs, state) for state in states}, live_bytes=blobs.bytes)
+        return 0
+
+    return count
+
+
+def _rates(settings: Settings) -> dict[str, Rate]:
+    limits = settings.limits
+    return {name: Rate(name, limits.per_minute, limits.window_seconds) for name in (UPLOAD, VERIFY)}
+
+
+def _admission(found: Foundation) -> Admission:
+    uploads = found.settings.uploads
+    policy = AdmissionPolicy(
+        anonymous=uploads.anonymous,
+        rate=_rates(found.settings)[UPLOAD],
+        slots=uploads.concurrency_limit,
+        per_address=uploads.concurrency_per_address,
+        patience=uploads.concurrency_timeout,
+        reserve=found.settings.storage.reserve_mb * MEBIBYTE,
+        max_file_size=uploads.max_file_size,
+    )
+    return Admission(policy, limiter=found.limiter, staging=found.staging)
+
+
+def _uploads(found: Foundation, signal: EmbeddedSignal) -> Uploads:
+    uploads = found.settings.uploads
+    policy = UploadPolicy(
+        budget=_budget(found.settings),
+        default_visibility=uploads.default_visibility,
+        render_inline=uploads.thumbnail_mode == "inline",
+    )
+    return Uploads(
+        policy,
+        database=found.database,
+        blobs=found.blobs,
+        staging=found.staging,
+        codec=found.codec,
+        cache=found.cache,
+        signal=signal,
+        clock=found.clock,
+        identifiers=found.identifiers,
+    )

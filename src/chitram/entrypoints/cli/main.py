@@ -1,0 +1,37 @@
+"""The command line: one file a topic, gathered here."""
+
+from typing import Annotated
+
+import typer
+
+from chitram import __version__
+from chitram.entrypoints.cli import database, doctor, jobs, serve, settings
+
+app = typer.Typer(
+    name="chitram",
+    help="A self-hosted image host: upload a picture, get a link, a thumbnail and a way to delete it.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # a traceback must not print secrets
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"chitram {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A self-hosted image host: upload a picture, get a link, a thumbnail and a way to delete it."""
+
+
+app.command("serve")(serve.serve)
+app.command("migrate")(database.migrate)
+app.command("doctor")(doctor.doctor)
+app.command("settings")(settings.settings)
+app.add_typer(jobs.app, name="jobs")

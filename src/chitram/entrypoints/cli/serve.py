@@ -1,0 +1,60 @@
+"""`chitram serve`: the server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from chitram.bootstrap import StartupError, prepare
+from chitram.entrypoints.cli.loading import fail, settings_or_exit
+from chitram.entrypoints.support.protocol import guarded_protocol
+
+#: In-flight uploads may finish after SIGTERM, in seconds.
+DRAIN_SECONDS = 30
+
+
+def serve(
+    host: Annotated[str, typer.Option(envvar="CHITRAM_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="CHITRAM_PORT", help="Port to listen on.", min=0, max=65535)] = 8000,
+    workers: Annotated[
+        int,
+        typer.Option(envvar="CHITRAM_WORKERS", help="Server processes; more than one needs shared services.", min=1),
+    ] = 1,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="TLS certificate chain (PEM).", exists=True, dir_okay=False)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).", exists=True)] = None,
+) -> None:
+    """Serve the API until SIGTERM or Ctrl-C, then let running uploads finish."""
+    settings = settings_or_exit()
+    if workers > 1:
+        fail("--workers: SQLite and the in-process cache serve one process; run one worker.")
+    if (tls_certificate is None) is not (tls_key is None):
+        fail("--tls-certificate and --tls-key belong together.")
+    try:
+        prepare(settings)
+    except StartupError as error:
+        fail(str(error), status=1)
+    uvicorn.run(
+        "chitram.entrypoints.asgi:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        ssl_certfile=tls_certificate,
+        ssl_keyfile=tls_key,
+        loop="uvloop",
+        http=guarded_protocol(
+            per_address=settings.app.connections_per_address,
+            exempt=settings.app.trusted_proxies,
+            head_timeout=settings.app.head_timeout,
+        ),
+        ws="none",
+        # The edge writes the access log, adds the headers and decides which proxies are to be believed.
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )

@@ -1,0 +1,41 @@
+"""`chitram settings`: what is set, and by whom."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import dotenv_values
+
+from chitram.entrypoints.cli.loading import settings_or_exit
+from chitram.settings import Entry, entries
+
+ENV_FILE = Path(".env")
+
+
+def settings(
+    changed: Annotated[bool, typer.Option("--changed", help="Only those that are not at their default.")] = False,
+) -> None:
+    """Print every setting, its value and where that comes from. Secrets are masked."""
+    loaded = settings_or_exit()
+    in_file = {name.upper() for name in dotenv_values(ENV_FILE)} if ENV_FILE.is_file() else set()
+    in_environment = {name.upper() for name, value in os.environ.items() if value}
+    group = ""
+    for entry in entries(loaded):
+        source = (
+            "environment" if entry.variable in in_environment else ".env" if entry.variable in in_file else "default"
+        )
+        if changed and source == "default":
+            continue
+        if entry.group != group:
+            group = entry.group
+            typer.secho(f"\n# {group}", bold=True)
+        typer.echo(f"{entry.variable}={_shown(entry)}  ({source})")
+
+
+def _shown(entry: Entry) -> str:
+    if entry.secret:
+        return "" if entry.value is None else "********"
+    if isinstance(entry.value, tuple):
+        return ",".join(map(str, entry.value))
+    return "" if entry.value is None else str(entry.value)
