@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from chitram.adapters.codec.inline import InProcessCodec
+from chitram.adapters.codec.inprocess import InProcessCodec
 from chitram.adapters.codec.sandbox import SandboxedCodec
 from chitram.adapters.db import migrate
 from chitram.bootstrap.foundation import Foundation, lay_foundation
@@ -57,7 +57,6 @@ async def running(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Appl
         codec = await _start_codec(settings)
         stack.push_async_callback(codec.aclose)
         application = await _assemble(settings, stack, metrics=metrics, codec=codec)
-        metrics.watch_codec(codec.stats)
         await application.runner.start()
         stack.push_async_callback(application.runner.stop, patience=DRAIN_PATIENCE)
         yield application

@@ -50,10 +50,22 @@ class RunnerObserver(Protocol):
         ...
 
 
+class EmbeddedSignal:
+    """Wakes the runner of this process."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+
+    async def wake(self) -> None:
+        """Let the runner look at the outbox now."""
+        self.woken.set()
+
+
 class EmbeddedRunner:
     def __init__(
         self,
         *,
+        signal: EmbeddedSignal,
         database: Database,
         handlers: Mapping[JobKind, Handler],
         sweeps: Sequence[Sweep],
@@ -70,7 +82,7 @@ class EmbeddedRunner:
         self._identifiers = identifiers
         self._observer = observer
         self._holder = identifiers.generation()
-        self._woken = asyncio.Event()
+        self._woken = signal.woken
         self._stopped = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -93,10 +105,6 @@ class EmbeddedRunner:
     def alive(self) -> bool:
         """Whether all loops are running."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
-
-    async def wake(self) -> None:
-        """Look at the outbox now."""
-        self._woken.set()
 
     async def run_due(self) -> int:
         """Run every job that is due, one after the other; how many."""

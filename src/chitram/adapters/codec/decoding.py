@@ -1,0 +1,100 @@
+"""The one scaled decode of a file: Pillow for JPEG, GIF and AVIF; libvips for PNG and WebP, where it is faster."""
+
+import io
+import mmap
+import warnings
+from functools import lru_cache
+from types import ModuleType
+from typing import IO, cast
+
+from PIL import Image, UnidentifiedImageError
+
+from chitram.adapters.codec.colour import expanded
+from chitram.adapters.codec.formats.structure import Buffer, Structure, corrupt, truncated
+from chitram.domain.errors import InvalidFileFormat
+
+_PILLOW_NAMES = {"image/jpeg": "JPEG", "image/gif": "GIF", "image/avif": "AVIF"}
+_SHARP = Image.Resampling.HAMMING
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+def decode_scaled(data: Buffer, *, structure: Structure, size: tuple[int, int]) -> Image.Image:
+    """The first frame as stored, scaled to `size`, in L, LA, RGB, RGBA or CMYK and its own colour space.
+
+    InvalidFileFormat when the picture data are damaged or end too early.
+    """
+    if structure.content_type in _PILLOW_NAMES:
+        return _by_pillow(data, structure=structure, size=size)
+    return _by_vips(data, size=size)
+
+
+def _by_pillow(data: Buffer, *, structure: Structure, size: tuple[int, int]) -> Image.Image:
+    source = data if isinstance(data, mmap.mmap) else io.BytesIO(data)
+    source.seek(0)
+    try:
+        with warnings.catch_warnings():
+            # Pixels were counted against our own budget; what Pillow has to say of metadata does not matter here.
+            warnings.simplefilter("ignore")
+            with Image.open(cast("IO[bytes]", source), formats=[_PILLOW_NAMES[structure.content_type]]) as image:
+                return _scaled(image, structure=structure, size=size)
+    except InvalidFileFormat:
+        raise
+    except UnidentifiedImageError:
+        raise corrupt("it cannot be opened") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- Pillow's plug-ins raise whatever their parsing runs into
+        raise _refusal(str(error)) from None
+
+
+def _scaled(image: Image.Image, *, structure: Structure, size: tuple[int, int]) -> Image.Image:
+    """`image` decoded and scaled; a JPEG is scaled to the next larger eighth while it is decoded."""
+    if image.size != (structure.width, structure.height):
+        raise corrupt("its header and its picture data do not agree")
+    drafted = image.draft(None, size)
+    box = drafted[1] if drafted is not None else None
+    image.load()
+    pixels = expanded(image)
+    if pixels.size == size:
+        return pixels.copy() if pixels is image else pixels
+    return pixels.resize(size, _SHARP, box=box, reducing_gap=2.0)
+
+
+def _by_vips(data: Buffer, *, size: tuple[int, int]) -> Image.Image:
+    vips = _vips()
+    try:
+        image = vips.Image.thumbnail_buffer(
+            data, size[0], height=size[1], size="force", no_rotate=True, fail_on="error"
+        )
+        if image.format != "uchar" or image.bands not in _MODES:
+            image = image.colourspace("srgb")
+        pixels = image.write_to_memory()
+    except vips.Error as error:
+        raise _refusal(str(error)) from None
+    return Image.frombytes(_MODES[image.bands], size, pixels)
+
+
+@lru_cache(maxsize=1)
+def _vips() -> ModuleType:
+    """libvips, set up for untrusted files: nothing is cached, one thread, only loaders that are fuzzed."""
+    import pyvips  # noqa: PLC0415 -- loading it starts the library
+
+    pyvips.cache_set_max(0)
+    pyvips.block_untrusted_set(True)
+    pyvips.voperation.cache_set_max_files(0)
+    return pyvips
+
+
+def preload() -> None:
+    """Load everything that decoding needs, so that processes forked from this one share it."""
+    _vips()
+    Image.preinit()
+    from PIL import AvifImagePlugin, GifImagePlugin, JpegImagePlugin  # noqa: F401, PLC0415 -- registers the formats
+
+
+def _refusal(message: str) -> InvalidFileFormat:
+    """What a decoder said, as one of our reasons."""
+    lower = message.lower()
+    if any(word in lower for word in ("truncated", "end of file", "end of stream", "unexpected end", "premature")):
+        return truncated()
+    return corrupt("its picture data cannot be decoded")

@@ -1,0 +1,4 @@
+"""The names of the budgets that rate limits keep apart."""
+
+UPLOAD = "upload"
+VERIFY = "verify"

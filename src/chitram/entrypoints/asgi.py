@@ -1,0 +1,140 @@
+"""The server's application: the edge, and behind it the bytes door and the API.
+
+edge (request id, address, host, headers, log, metrics, lingering close) > door | FastAPI
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import start_http_server
+
+from chitram import __version__
+from chitram.bootstrap import Application, prepare, running
+from chitram.entrypoints.api import docs, health, images
+from chitram.entrypoints.delivery.door import Door
+from chitram.entrypoints.delivery.openapi import door_paths
+from chitram.entrypoints.support import error_handlers
+from chitram.entrypoints.support.asgi import Receive, Scope, Send
+from chitram.entrypoints.support.edge import Edge
+from chitram.observability import AccessLog, Metrics, configure_logging
+from chitram.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
+
+DESCRIPTION = """A self-hosted image host: upload a picture, get a link, a thumbnail and a way to delete it.
+
+Every error has one shape, `{"detail": {"code", "message", "details"}}`; `Accept: application/problem+json` gives the
+same as RFC 9457."""
+
+ROUTERS = (images.router, health.router, docs.router)
+
+
+class Server:
+    """The ASGI application. Its lifespan starts and ends everything that stands behind it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._access_log = AccessLog(json=_wants_json(settings))
+        self._door: Door | None = None
+        self.api = self._describe_api()
+        self._edge = Edge(
+            self._dispatch,
+            metrics=self._metrics,
+            access_log=self._access_log,
+            trusted_proxies=settings.app.trusted_proxies,
+            allowed_hosts=settings.app.allowed_hosts,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event of the server."""
+        await self._edge(scope, receive, send)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI | None = None) -> AsyncIterator[None]:
+        """Everything behind this application, started and ended."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self._access_log.close)
+            prepare(self._settings)
+            application = await stack.enter_async_context(running(self._settings, metrics=self._metrics))
+            self._expose_metrics(stack)
+            self._door = Door(
+                images=application.images,
+                thumbnails=application.thumbnails,
+                public_url=self._settings.app.public_url,
+            )
+            self.api.state.application = application
+            _announce(application)
+            yield
+            self._door = None
+            del self.api.state.application
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._door is not None and scope["type"] == "http" and self._door.matches(scope):
+            await self._door(scope, receive, send)
+        else:
+            await self.api(scope, receive, send)
+
+    def _describe_api(self) -> FastAPI:
+        api = FastAPI(
+            title="Chitram",
+            version=__version__,
+            description=DESCRIPTION,
+            license_info={"name": "Apache-2.0"},
+            docs_url=None,
+            redoc_url=None,
+            lifespan=self.lifespan,
+            redirect_slashes=False,
+        )
+        for router in ROUTERS:
+            api.include_router(router)
+        error_handlers.install(api, also_allowed=Door.allowed_methods)
+        generate = api.openapi
+
+        def openapi() -> dict[str, Any]:
+            document = generate()
+            for path, operations in door_paths().items():
+                document["paths"].setdefault(path, {}).update(operations)
+            return document
+
+        api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+        return api
+
+    def _expose_metrics(self, stack: AsyncExitStack) -> None:
+        bind = self._settings.app.metrics_bind
+        if bind:
+            host, _, port = bind.rpartition(":")
+            server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=self._metrics.registry)
+            stack.callback(thread.join)
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+
+
+def create_app() -> Server:
+    """The application of a server process, from the environment."""
+    settings = load_settings()
+    level = "debug" if settings.app.debug else settings.app.log_level
+    configure_logging(level=level, json=_wants_json(settings))
+    return Server(settings)
+
+
+def _wants_json(settings: Settings) -> bool | None:
+    return {"auto": None, "json": True, "console": False}[settings.app.log_format]
+
+
+def _announce(application: Application) -> None:
+    """One line for each thing that is on, so that the log says how this process is set up."""
+    settings = application.settings
+    logger.info("Chitram %s, %s", __version__, settings.app.env)
+    logger.info("Database: SQLite, WAL, every commit synced to disk")
+    logger.info("Storage: %s", application.blobs.name)
+    logger.info("Cache: %s", application.cache.backend)
+    limiter = f"enabled ({application.limiter.backend})" if settings.limits.enabled else "disabled"
+    logger.info("Rate limiter %s", limiter)
+    logger.info("Upload concurrency limit: %d", settings.uploads.concurrency_limit)
+    logger.info("Thumbnails: %s", settings.uploads.thumbnail_mode)
+    logger.info("Formats: %s", ", ".join(settings.uploads.allowed_content_types))
+    logger.info("Metadata of uploads is %s", "removed" if settings.uploads.strip_metadata else "kept")

@@ -1,0 +1,208 @@
+"""The bytes door: metadata, originals and thumbnails, which are read far more often than anything else.
+
+Plain ASGI, because the framework would cost several times what the answer itself does.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from chitram.domain.errors import ChitramError, ImageNotFound, MethodNotAllowed, StorageUnavailable
+from chitram.domain.images import ImageRecord
+from chitram.entrypoints.delivery.bodies import ByteRanges, send_range, send_whole
+from chitram.entrypoints.delivery.fields import (
+    ERROR_FIELDS,
+    metadata_fields,
+    original_disposition,
+    original_etag,
+    thumbnail_disposition,
+    thumbnail_etag,
+    validator_fields,
+)
+from chitram.entrypoints.delivery.routes import (
+    METHODS,
+    TEMPLATES,
+    Kind,
+    Target,
+    parse_query,
+    parse_target,
+    thumbnail_size,
+)
+from chitram.entrypoints.delivery.services import Images, Thumbnails
+from chitram.entrypoints.support.asgi import ROUTE, Headers, Receive, Scope, Send, accept, header_map, request_id
+from chitram.entrypoints.support.auth import viewer_from
+from chitram.entrypoints.support.caching import none_match
+from chitram.entrypoints.support.digests import sha256_member
+from chitram.entrypoints.support.errors import error_response, report
+from chitram.entrypoints.support.links import base_url
+from chitram.entrypoints.support.ranges import ByteRange, if_range_matches, parse_range
+from chitram.entrypoints.support.representations import metadata, render
+from chitram.ports.blobs import OpenBlob
+
+#: Where `matches` leaves what it found for the call that follows.
+_TARGET = "chitram.door_target"
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request that found its image."""
+
+    scope: Scope
+    send: Send
+    headers: Mapping[bytes, bytes]
+    query: Mapping[str, str]
+    record: ImageRecord
+    cache: str
+
+    @property
+    def is_head(self) -> bool:
+        return bool(self.scope["method"] == "HEAD")
+
+    @property
+    def attachment(self) -> bool:
+        return self.query.get("download") == "1"
+
+    def is_unchanged(self, etag: bytes) -> bool:
+        """Whether the client says that it has this very representation."""
+        return none_match(self.headers.get(b"if-none-match"), etag=etag)
+
+
+class Door:
+    """An ASGI application for the requests that it `matches`."""
+
+    def __init__(self, *, images: Images, thumbnails: Thumbnails, public_url: str | None = None) -> None:
+        self._images = images
+        self._thumbnails = thumbnails
+        self._public_url = public_url
+        self._answers: Mapping[Kind, Callable[[_Request], Awaitable[None]]] = {
+            "metadata": self._metadata,
+            "file": self._original,
+            "thumbnail": self._thumbnail,
+        }
+
+    @staticmethod
+    def matches(scope: Scope) -> bool:
+        """Whether this door answers the request; methods that change an image are the API's."""
+        target = scope[_TARGET] = parse_target(scope["path"], raw_path=scope.get("raw_path") or b"")
+        return target is not None and (target.kind != "metadata" or scope["method"] in METHODS)
+
+    @staticmethod
+    def allowed_methods(path: str) -> tuple[str, ...]:
+        """The methods that this door answers at `path`, for the API's Allow fields."""
+        return METHODS if parse_target(path) is not None else ()
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer a request that `matches` was asked about; AnswerCutShort when the store fails in the middle."""
+        target: Target = scope[_TARGET]
+        scope[ROUTE] = TEMPLATES[target.kind]
+        try:
+            request = await self._find(target, scope, send)
+            await self._answers[target.kind](request)
+        except ChitramError as error:
+            await _refuse(scope, send, error)
+
+    async def _find(self, target: Target, scope: Scope, send: Send) -> _Request:
+        if scope["method"] not in METHODS:
+            raise MethodNotAllowed(details={"allow": list(METHODS)})
+        headers = header_map(scope)
+        query = parse_query(scope["query_string"])
+        viewer = viewer_from(headers, query)
+        if target.image_id is None:
+            raise ImageNotFound
+        found = await self._images.find(target.image_id, viewer=viewer)
+        if found.record.blob.broken_reason is not None:
+            # Shown to the owner alone, and nobody is one yet.
+            raise ImageNotFound
+        return _Request(scope, send, headers, query, found.record, found.cache)
+
+    async def _metadata(self, request: _Request) -> None:
+        base = base_url(request.scope, public_url=self._public_url)
+        body = render(metadata(request.record, base=base))
+        etag = b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+        fields = metadata_fields(request.record, etag=etag, cache=request.cache)
+        if request.is_unchanged(etag):
+            await send_whole(request.send, status=304, headers=fields, body=b"")
+            return
+        fields += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+        await send_whole(request.send, status=200, headers=fields, body=b"" if request.is_head else body)
+
+    async def _thumbnail(self, request: _Request) -> None:
+        record, size = request.record, thumbnail_size(request.query)
+        etag = thumbnail_etag(record, size=size)
+        fields = validator_fields(record, etag=etag, version=request.query.get("v"))
+        if record.blob.thumbnail_ready and request.is_unchanged(etag):
+            await send_whole(request.send, status=304, headers=fields, body=b"")
+            return
+        body = await self._thumbnails.read(record, size=size)
+        fields += (
+            (b"content-type", (record.blob.thumbnail_type or "image/jpeg").encode()),
+            (b"content-length", b"%d" % len(body)),
+            thumbnail_disposition(record, size=size, attachment=request.attachment),
+        )
+        await send_whole(request.send, status=200, headers=fields, body=b"" if request.is_head else body)
+
+    async def _original(self, request: _Request) -> None:
+        record = request.record
+        etag = original_etag(record)
+        fields = validator_fields(record, etag=etag, version=request.query.get("v"))
+        if request.is_unchanged(etag):
+            await send_whole(request.send, status=304, headers=fields, body=b"")
+            return
+        ranges = _ranges(request, etag=etag.decode())
+        blob = await self._open(record)
+        try:
+            fields.append((b"accept-ranges", b"bytes"))
+            fields.append(original_disposition(record, attachment=request.attachment))
+            await _send_original(request, blob, fields=fields, ranges=ranges)
+        finally:
+            await blob.aclose()
+
+    async def _open(self, record: ImageRecord) -> OpenBlob:
+        """The original, unless it is known or seen to be damaged: rather no bytes than wrong ones."""
+        if record.blob.corrupt_at is not None:
+            raise StorageUnavailable
+        blob = await self._images.open_original(record)
+        if blob.size != record.blob.size:
+            await blob.aclose()
+            raise StorageUnavailable
+        return blob
+
+
+def _ranges(request: _Request, *, etag: str) -> tuple[ByteRange, ...] | None:
+    """The parts to send, None for the whole file. Range means something for GET only."""
+    value = request.headers.get(b"range")
+    if value is None or request.is_head:
+        return None
+    condition = request.headers.get(b"if-range")
+    if not if_range_matches(None if condition is None else condition.decode("latin-1"), etag=etag):
+        return None
+    return parse_range(value.decode("latin-1"), size=request.record.blob.size)
+
+
+async def _send_original(
+    request: _Request, blob: OpenBlob, *, fields: Headers, ranges: tuple[ByteRange, ...] | None
+) -> None:
+    content_type, size = request.record.blob.content_type, blob.size
+    if ranges is not None and len(ranges) > 1:
+        several = ByteRanges(ranges, content_type=content_type, size=size)
+        fields += ((b"content-type", several.content_type), (b"content-length", b"%d" % several.length))
+        await several.send(request.send, blob, headers=fields)
+        return
+    part = ranges[0] if ranges is not None else ByteRange(0, size)
+    fields += ((b"content-type", content_type.encode()), (b"content-length", b"%d" % part.length))
+    if ranges is None:
+        fields.append((b"repr-digest", sha256_member(request.record.blob.sha256)))
+    else:
+        fields.append((b"content-range", b"bytes %d-%d/%d" % (part.start, part.stop - 1, size)))
+    if request.is_head:
+        await send_whole(request.send, status=200, headers=fields, body=b"")
+        return
+    await send_range(request.send, blob, status=200 if ranges is None else 206, headers=fields, part=part)
+
+
+async def _refuse(scope: Scope, send: Send, error: ChitramError) -> None:
+    identity = request_id(scope)
+    report(error, request_id=identity)
+    status, headers, body = error_response(error, accept=accept(scope), request_id=identity)
+    headers += ERROR_FIELDS
+    await send_whole(send, status=status, headers=headers, body=b"" if scope["method"] == "HEAD" else body)

@@ -1,0 +1,91 @@
+"""Where a request really came from, when proxies stand in between."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+
+_MAX_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The client's address as text, and the scheme and host that it used; None where no proxy said."""
+
+    client: str
+    scheme: str | None = None
+    host: str | None = None
+
+
+class TrustedProxies:
+    """Networks whose forwarding fields are believed. Nobody else's are."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        """`networks` in CIDR notation or single addresses. Raises ValueError for anything else."""
+        self._networks = tuple(ip_network(name, strict=False) for name in networks)
+        self._origins: dict[str, Origin | None] = {}
+
+    def origin(self, peer: str | None, headers: Mapping[bytes, bytes]) -> Origin:
+        """The origin of a request that arrived from `peer` (None when unknown) with these fields.
+
+        Of the forwarded addresses the right-most one that is no trusted proxy counts: everything to its left was
+        written by strangers.
+        """
+        untrusted = self._untrusted(peer or "")
+        if untrusted is not None:
+            return untrusted
+        return Origin(
+            client=self._client(peer or "", headers.get(b"x-forwarded-for", b"")),
+            scheme=_scheme(_last(headers.get(b"x-forwarded-proto", b""))),
+            host=_last(headers.get(b"x-forwarded-host", b"")) or None,
+        )
+
+    def _untrusted(self, peer: str) -> Origin | None:
+        """The origin of requests from `peer`, or None when it is a trusted proxy. Remembered for the last few peers."""
+        if peer in self._origins:
+            return self._origins[peer]
+        address = _parse(peer)
+        origin = Origin(peer) if address is None else None if self._trusts(address) else Origin(str(address))
+        if len(self._origins) >= _MAX_REMEMBERED:
+            self._origins.clear()
+        self._origins[peer] = origin
+        return origin
+
+    def _client(self, peer: str, forwarded: bytes) -> str:
+        nearest = str(_parse(peer) or "")
+        for hop in reversed(forwarded.decode("latin-1").split(",")):
+            address = _parse(_without_port(hop.strip()))
+            if address is None:
+                break
+            nearest = str(address)
+            if not self._trusts(address):
+                break
+        return nearest
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def _parse(text: str) -> Address | None:
+    """The address in `text`; an IPv4 address that is written as an IPv6 one becomes itself again."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def _last(field: bytes) -> str:
+    return field.decode("latin-1").rpartition(",")[2].strip()
+
+
+def _scheme(name: str) -> str | None:
+    return name.lower() if name.lower() in ("http", "https") else None

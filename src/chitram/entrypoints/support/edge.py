@@ -1,0 +1,180 @@
+"""What every request passes on its way in and out, whichever door answers it.
+
+One wrapper instead of a stack: each costs a coroutine and two closures a request, and there would be seven.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from chitram.domain.errors import ChitramError, InternalError
+from chitram.entrypoints.support.addresses import TrustedProxies
+from chitram.entrypoints.support.asgi import (
+    CLIENT,
+    HEADER_MAP,
+    HOST,
+    REQUEST_ID,
+    ROUTE,
+    App,
+    Receive,
+    Scope,
+    Send,
+    accept,
+    combine_headers,
+)
+from chitram.entrypoints.support.body import ClientDisconnected
+from chitram.entrypoints.support.errors import error_response, report
+from chitram.entrypoints.support.exchange import Exchange
+from chitram.entrypoints.support.hosts import AllowedHosts
+from chitram.observability import AccessLog, Metrics
+
+#: Load balancers and orchestrators ask for these by address, not by name.
+HEALTH_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
+UNMATCHED = "unmatched"
+#: What a request is counted under whose client went away before there was an answer.
+CLIENT_CLOSED_REQUEST = 499
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
+
+_log = structlog.get_logger("chitram.edge")
+
+
+def new_request_id() -> str:
+    """24 hex digits that nobody can guess."""
+    return os.urandom(12).hex()
+
+
+class Edge:
+    """The outermost ASGI application. Its steps, in order: `arriving` before the request, `leaving` after the answer.
+
+    What is done to the answer itself stands in `Exchange`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        metrics: Metrics,
+        access_log: AccessLog | None,
+        trusted_proxies: Iterable[str] = (),
+        allowed_hosts: Iterable[str] = (),
+        make_request_id: Callable[[], str] = new_request_id,
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._access_log = access_log
+        self._proxies = TrustedProxies(trusted_proxies)
+        self._hosts = AllowedHosts(allowed_hosts)
+        self._make_request_id = make_request_id
+        self.arriving: tuple[Callable[[Exchange], None], ...] = (
+            self._identify,
+            self._locate_client,
+            self._check_host,
+        )
+        self.leaving: tuple[Callable[[Exchange], None], ...] = (self._count, self._write_access_log)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; the lifespan passes through, and nothing else is spoken here."""
+        if scope["type"] != "http":
+            await self._serve_other(scope, receive, send)
+            return
+        headers = scope[HEADER_MAP] = combine_headers(scope["headers"])
+        exchange = Exchange(scope, receive, send, headers)
+        self._metrics.requests_in_flight += 1
+        try:
+            for step in self.arriving:
+                step(exchange)
+            await self._app(scope, exchange.receive, exchange.send)
+            await exchange.linger()
+        except Exception as error:  # noqa: BLE001 - the last resort: nobody further out knows how to answer
+            await self._answer_failure(exchange, error)
+        finally:
+            self._metrics.requests_in_flight -= 1
+            for step in self.leaving:
+                step(exchange)
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _identify(self, exchange: Exchange) -> None:
+        """Give the request an id, under which everything that is logged meanwhile can be found."""
+        given = exchange.request_headers.get(b"x-request-id")
+        identity = given.decode("latin-1") if given is not None else ""
+        if not _REQUEST_ID.match(identity):
+            identity = self._make_request_id()
+        exchange.scope[REQUEST_ID] = exchange.request_id = identity
+        structlog.contextvars.bind_contextvars(request_id=identity)
+
+    def _locate_client(self, exchange: Exchange) -> None:
+        """Find out the client's address, and the scheme and host it used, from what can be believed."""
+        scope, headers = exchange.scope, exchange.request_headers
+        peer = scope.get("client")
+        origin = self._proxies.origin(peer[0] if peer else None, headers)
+        scope[CLIENT] = exchange.client = origin.client
+        if origin.scheme is not None:
+            scope["scheme"] = origin.scheme
+        scope[HOST] = origin.host or headers.get(b"host", b"").decode("latin-1")
+
+    def _check_host(self, exchange: Exchange) -> None:
+        """Refuse names that are not ours: they would come back in the addresses that we answer."""
+        if exchange.scope["path"] not in HEALTH_PATHS:
+            self._hosts.check(exchange.scope[HOST])
+
+    async def _answer_failure(self, exchange: Exchange, error: Exception) -> None:
+        if isinstance(error, ClientDisconnected):
+            return
+        failure = error if isinstance(error, ChitramError) else InternalError()
+        if isinstance(error, ChitramError):
+            report(error, request_id=exchange.request_id)
+        elif not exchange.started or exchange.complete:
+            _log.error("unexpected failure", route=_route(exchange), exc_info=error)
+        if exchange.complete:
+            await exchange.linger()
+            return
+        if exchange.started:
+            # Half an answer is out; only a connection that breaks tells the client so.
+            raise error
+        status, headers, body = error_response(failure, accept=accept(exchange.scope), request_id=exchange.request_id)
+        await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
+        await exchange.send({"type": "http.response.body", "body": body})
+        await exchange.linger()
+
+    def _count(self, exchange: Exchange) -> None:
+        method: str = exchange.scope["method"]
+        self._metrics.request_answered(
+            route=_route(exchange),
+            method=method if method in _METHODS else "OTHER",
+            status=exchange.status or CLIENT_CLOSED_REQUEST,
+            seconds=time.perf_counter() - exchange.started_at,
+        )
+
+    def _write_access_log(self, exchange: Exchange) -> None:
+        if self._access_log is None:
+            return
+        scope = exchange.scope
+        self._access_log.request(
+            request_id=exchange.request_id,
+            client=exchange.client,
+            method=scope["method"],
+            path=scope["path"],
+            route=_route(exchange),
+            status=exchange.status or CLIENT_CLOSED_REQUEST,
+            duration_ms=(time.perf_counter() - exchange.started_at) * 1000,
+            bytes_out=exchange.bytes_out,
+            user_agent=exchange.request_headers.get(b"user-agent", b"").decode("latin-1"),
+        )
+
+
+def _route(exchange: Exchange) -> str:
+    """The template of the route that answered: set by our doors, found by the framework's router, or unknown."""
+    found: str | None = exchange.scope.get(ROUTE)
+    if found is None:
+        found = getattr(exchange.scope.get("route"), "path", None)
+    return found or UNMATCHED

@@ -1,0 +1,215 @@
+"""What this server counts and measures, for Prometheus."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from chitram import __version__
+
+#: Seconds. The low end is where thumbnails from memory are, the high end where uploads over slow lines are.
+_REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_STORAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDescription:
+    """A metric as it is exported. `help` is a sentence."""
+
+    name: str
+    type: Kind
+    labels: tuple[str, ...]
+    help: str
+
+
+def _describe(name: str, kind: Kind, text: str, *labels: str) -> MetricDescription:
+    return MetricDescription(f"chitram_{name}", kind, labels, text)
+
+
+_REQUESTS = _describe("http_requests_total", "counter", "Requests answered.", "route", "method", "status")
+_REQUEST_SECONDS = _describe(
+    "http_request_duration_seconds", "histogram", "Time from a request's head to the end of its answer.", "route"
+)
+_IN_FLIGHT = _describe("http_requests_in_flight", "gauge", "Requests being answered now.")
+_UPLOADS = _describe(
+    "uploads_total", "counter", "Uploads by their result: created, or the code of the error.", "result"
+)
+_UPLOAD_BYTES = _describe("upload_bytes_total", "counter", "Bytes of the files of accepted uploads.")
+_DECODES = _describe("decodes_total", "counter", "Decode passes by outcome: ok, rejected, crash, timeout.", "outcome")
+_THUMBNAIL_CACHE = _describe(
+    "thumbnail_cache_requests_total", "counter", "Look-ups in the memory cache of thumbnails.", "result"
+)
+_RECORD_CACHE = _describe("record_cache_requests_total", "counter", "Look-ups in the cache of image records.", "result")
+_JOBS = _describe("jobs", "gauge", "Jobs in the outbox by state.", "state")
+_JOBS_FINISHED = _describe("jobs_finished_total", "counter", "Runs of jobs by outcome.", "kind", "outcome")
+_BLOBS = _describe("blobs", "gauge", "Stored files by state.", "state")
+_BLOB_BYTES = _describe("blob_bytes", "gauge", "Bytes of all stored originals that are in use.")
+_SWEEPS = _describe("sweep_runs_total", "counter", "Runs of each sweep by result: ok or failed.", "sweep", "result")
+_SWEEP_SUCCESS = _describe(
+    "sweep_last_success_timestamp_seconds", "gauge", "When each sweep last succeeded, in Unix time.", "sweep"
+)
+_SWEEP_REPAIRED = _describe("sweep_repaired_total", "counter", "What each sweep found and put right.", "sweep")
+_AFTER_COMMIT = _describe(
+    "after_commit_failures_total", "counter", "Effects of committed transactions that failed and were left to a sweep."
+)
+_STORAGE_SECONDS = _describe(
+    "storage_operation_duration_seconds", "histogram", "Duration of operations on the image store.", "operation"
+)
+_STORAGE_ERRORS = _describe(
+    "storage_operation_errors_total", "counter", "Operations on the image store that failed.", "operation"
+)
+_BUILD = _describe("build_info", "info", "The running version.", "version")
+
+_ALL = (
+    _REQUESTS,
+    _REQUEST_SECONDS,
+    _IN_FLIGHT,
+    _UPLOADS,
+    _UPLOAD_BYTES,
+    _DECODES,
+    _THUMBNAIL_CACHE,
+    _RECORD_CACHE,
+    _JOBS,
+    _JOBS_FINISHED,
+    _BLOBS,
+    _BLOB_BYTES,
+    _SWEEPS,
+    _SWEEP_SUCCESS,
+    _SWEEP_REPAIRED,
+    _AFTER_COMMIT,
+    _STORAGE_SECONDS,
+    _STORAGE_ERRORS,
+    _BUILD,
+)
+
+
+class Metrics:
+    """All metrics of one application, in a registry of their own. Methods are cheap and never raise for odd labels."""
+
+    def __init__(self, *, version: str = __version__, now: Callable[[], float] = time.time) -> None:
+        # Otherwise every counter and histogram is exported twice, the second time with its date of birth.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._now = now
+        #: Changed by the edge alone, on the event loop, so it needs no lock.
+        self.requests_in_flight = 0
+        self._requests = self._counter(_REQUESTS)
+        self._request_seconds = self._histogram(_REQUEST_SECONDS, buckets=_REQUEST_BUCKETS)
+        self._gauge(_IN_FLIGHT).set_function(lambda: float(self.requests_in_flight))
+        self._uploads = self._counter(_UPLOADS)
+        self._upload_bytes = self._counter(_UPLOAD_BYTES)
+        self._decodes = self._counter(_DECODES)
+        self._thumbnail_cache = self._counter(_THUMBNAIL_CACHE)
+        self._thumbnail_hits = self._thumbnail_cache.labels("hit")
+        self._thumbnail_misses = self._thumbnail_cache.labels("miss")
+        self._record_cache = self._counter(_RECORD_CACHE)
+        self._record_hits = self._record_cache.labels("hit")
+        self._record_misses = self._record_cache.labels("miss")
+        self._jobs = self._gauge(_JOBS)
+        self._jobs_finished = self._counter(_JOBS_FINISHED)
+        self._blobs = self._gauge(_BLOBS)
+        self._blob_bytes = self._gauge(_BLOB_BYTES)
+        self._sweeps = self._counter(_SWEEPS)
+        self._sweep_success = self._gauge(_SWEEP_SUCCESS)
+        self._sweep_repaired = self._counter(_SWEEP_REPAIRED)
+        self._after_commit = self._counter(_AFTER_COMMIT)
+        self._storage_seconds = self._histogram(_STORAGE_SECONDS, buckets=_STORAGE_BUCKETS)
+        self._storage_errors = self._counter(_STORAGE_ERRORS)
+        Info(_BUILD.name.removesuffix("_info"), _BUILD.help, registry=self.registry).info({"version": version})
+        ProcessCollector(registry=self.registry)
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    @staticmethod
+    def describe() -> tuple[MetricDescription, ...]:
+        """Every metric of ours, for documents and for checks of rules and dashboards."""
+        return _ALL
+
+    def render(self, accept: str | None) -> tuple[str, bytes]:
+        """Content type and body of a scrape, in the format that `accept` asks for."""
+        encode, content_type = choose_encoder(accept or "")
+        body: bytes = encode(self.registry)
+        return content_type, body
+
+    def request_answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request. `route` is a template and `method` a known one, so that labels stay few."""
+        key = (route, method, status)
+        found = self._counted.get(key)
+        if found is None:
+            found = (self._requests.labels(route, method, str(status)), self._request_seconds.labels(route))
+            self._counted[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def upload_finished(self, size: int) -> None:
+        """Count an upload of `size` bytes that was answered with a new image."""
+        self._uploads.labels("created").inc()
+        self._upload_bytes.inc(size)
+
+    def upload_refused(self, code: str) -> None:
+        """Count an upload that ended in the error `code`."""
+        self._uploads.labels(code).inc()
+
+    def decode_finished(self, *, outcome: str) -> None:
+        self._decodes.labels(outcome).inc()
+
+    def thumbnail_cache_asked(self, *, hit: bool) -> None:
+        (self._thumbnail_hits if hit else self._thumbnail_misses).inc()
+
+    def record_cache_asked(self, *, hit: bool) -> None:
+        (self._record_hits if hit else self._record_misses).inc()
+
+    def set_jobs(self, counts: Mapping[str, int]) -> None:
+        """Jobs by state; a state that is not named keeps its last value."""
+        _set_all(self._jobs, counts.items())
+
+    def job_finished(self, kind: str, outcome: str) -> None:
+        """Count one run of a job."""
+        self._jobs_finished.labels(kind, outcome).inc()
+
+    def set_blobs(self, counts: Mapping[str, int], *, live_bytes: int) -> None:
+        """Stored files by state, and how many bytes the live ones have."""
+        _set_all(self._blobs, counts.items())
+        self._blob_bytes.set(live_bytes)
+
+    def sweep_finished(self, name: str, found: int | None) -> None:
+        """Count a run of a sweep; `found` is None when it failed."""
+        self._sweeps.labels(name, "failed" if found is None else "ok").inc()
+        if found is not None:
+            self._sweep_success.labels(name).set(self._now())
+            self._sweep_repaired.labels(name).inc(found)
+
+    def effect_failed(self, _error: BaseException) -> None:
+        """Count an effect of a committed transaction that failed."""
+        self._after_commit.inc()
+
+    def storage_operated(self, operation: str, *, seconds: float, failed: bool) -> None:
+        self._storage_seconds.labels(operation).observe(seconds)
+        if failed:
+            self._storage_errors.labels(operation).inc()
+
+    def _counter(self, described: MetricDescription) -> Counter:
+        return Counter(described.name, described.help, described.labels, registry=self.registry)
+
+    def _gauge(self, described: MetricDescription) -> Gauge:
+        return Gauge(described.name, described.help, described.labels, registry=self.registry)
+
+    def _histogram(self, described: MetricDescription, *, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(described.name, described.help, described.labels, registry=self.registry, buckets=buckets)
+
+
+def _set_all(gauge: Gauge, counts: Iterable[tuple[str, int]]) -> None:
+    for state, count in counts:
+        gauge.labels(state).set(count)

@@ -1,0 +1,64 @@
+"""What every test may use, and what every test must keep: no process that it started outlives it."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import proofs
+from tests.proofs import Proof
+
+#: How long a process that was told to end may take to be gone before the test that started it fails, in seconds.
+SETTLING_TIME = 5.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    proofs.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    proofs.install(config)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Slow tests of one file share servers and disks: with `-n` they stay in one worker, one after the other.
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
+
+
+@pytest.fixture
+def proof(request: pytest.FixtureRequest) -> Proof:
+    """Records what the test has shown for docs/explanation/proofs.md."""
+    return Proof(request.node)
+
+
+def children() -> frozenset[int]:
+    """Process ids of this process's children, ended but unreaped ones included."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that ends meanwhile takes its directory with it
+            found.update(int(pid) for pid in (task / "children").read_text().split())
+    return frozenset(found)
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_process_behind() -> Iterator[None]:
+    """Fail a test that leaves child processes running or unreaped; those of wider fixtures are none of its business."""
+    before = children()
+    yield
+    deadline = time.monotonic() + SETTLING_TIME
+    while (left := children() - before) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left, f"left behind: {', '.join(describe(pid) for pid in sorted(left))}"
+
+
+def describe(pid: int) -> str:
+    """The process id with its command line, as far as it can be read."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        command = ""
+    return f"{pid} ({command or 'ended, not waited for'})"

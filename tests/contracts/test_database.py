@@ -1,0 +1,449 @@
+"""Transactions: what is kept, what is not, and what happens when the database cannot."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from chitram.adapters.db.unit_of_work import SqlDatabase
+from chitram.domain.errors import ServiceUnavailable, StorageFull
+from tests.factories.databases import copy_migrated, database_url, open_migrated
+from tests.factories.rows import add_blob, add_image, new_blob
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "chitram.db"
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[SqlDatabase]:
+    async with open_migrated(path, connection_wait=0.1, busy_timeout=0.1) as opened:
+        yield opened
+
+
+async def count_blobs(database: SqlDatabase) -> int:
+    async with database.read() as view:
+        return (await view.blobs.counts()).live
+
+
+@contextlib.contextmanager
+def other_writer(path: Path):
+    """Another process's transaction, as far as SQLite can tell."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        connection.rollback()
+
+
+class TestCommit:
+    async def test_a_block_that_ends_is_kept(self, database, path):
+        async with database.begin() as work:
+            await add_blob(work)
+        assert await count_blobs(database) == 1
+        await database.aclose()
+        again = await SqlDatabase.open(url=database_url(path))
+        assert await count_blobs(again) == 1
+        await again.aclose()
+
+    async def test_a_block_that_raises_leaves_nothing(self, database):
+        with pytest.raises(LookupError):
+            async with database.begin() as work:
+                await add_blob(work)
+                raise LookupError
+        assert await count_blobs(database) == 0
+        async with database.begin() as work:
+            await add_blob(work)
+        assert await count_blobs(database) == 1
+
+    async def test_nobody_sees_it_before(self, database):
+        async with database.begin() as work:
+            await add_blob(work)
+            assert (await work.blobs.counts()).live == 1
+            assert await count_blobs(database) == 0
+
+    async def test_our_own_mistakes_are_not_disguised(self, database):
+        with pytest.raises(IntegrityError):
+            async with database.begin() as work:
+                await add_image(work, 1, blob_id=404)
+        async with database.begin() as work:
+            await add_blob(work)
+
+    async def test_a_unit_of_work_is_of_no_use_afterwards(self, database):
+        async with database.begin() as work:
+            pass
+        async with database.read() as view:
+            pass
+        for repositories in (work, view):
+            with pytest.raises(RuntimeError, match="over"):
+                await repositories.blobs.get(1)
+
+
+class TestRead:
+    async def test_a_view_is_of_one_moment(self, database):
+        async with database.read() as view:
+            assert (await view.blobs.counts()).live == 0
+            async with database.begin() as work:
+                await add_blob(work)
+            assert (await view.blobs.counts()).live == 0
+        assert await count_blobs(database) == 1
+
+    async def test_nothing_can_be_written_through_it(self, database):
+        with pytest.raises(ServiceUnavailable):
+            async with database.read() as view:
+                await view.blobs.add(new_blob(), pipeline_version=1)
+        assert await count_blobs(database) == 0
+
+    async def test_readers_beyond_the_pool_wait_and_are_turned_away(self, database):
+        async with database.read(), database.read():
+            with pytest.raises(ServiceUnavailable) as caught:
+                async with database.read():
+                    raise AssertionError
+            assert caught.value.retry_after == 1
+        assert await count_blobs(database) == 0
+
+
+class TestAfterCommit:
+    async def test_effects_run_in_order_once_the_change_can_be_seen(self, database):
+        seen = []
+
+        async def effect(name: str) -> None:
+            seen.append((name, await count_blobs(database)))
+
+        async with database.begin() as work:
+            await add_blob(work)
+            work.after_commit(lambda: effect("first"))
+            work.after_commit(lambda: effect("second"))
+            assert seen == []
+        assert seen == [("first", 1), ("second", 1)]
+
+    async def test_effects_may_begin_transactions_of_their_own(self, database):
+        async def effect() -> None:
+            async with database.begin() as work:
+                await add_blob(work, "other")
+
+        async with database.begin() as work:
+            work.after_commit(effect)
+        assert await count_blobs(database) == 1
+
+    async def test_effects_are_dropped_with_the_transaction(self, database):
+        seen = []
+
+        async def effect() -> None:
+            seen.append("ran")
+
+        with pytest.raises(LookupError):
+            async with database.begin() as work:
+                work.after_commit(effect)
+                raise LookupError
+        async with database.begin():
+            pass
+        assert seen == []
+
+    async def test_a_failing_or_hanging_effect_is_logged_and_counted_and_the_others_run(self, path, caplog):
+        failures: list[BaseException] = []
+        seen = []
+
+        async def fail() -> None:
+            raise LookupError
+
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        async def effect() -> None:
+            seen.append("ran")
+
+        async with open_migrated(path, effect_timeout=0.05, on_effect_failure=failures.append) as database:
+            with caplog.at_level(logging.ERROR):
+                async with database.begin() as work:
+                    await add_blob(work)
+                    for each in (fail, hang, effect):
+                        work.after_commit(each)
+            assert await count_blobs(database) == 1
+        assert [type(failure) for failure in failures] == [LookupError, TimeoutError]
+        assert len(caplog.records) == 2
+        assert seen == ["ran"]
+
+    async def test_nobody_need_listen_for_failures(self, database):
+        async def fail() -> None:
+            raise LookupError
+
+        async with database.begin() as work:
+            work.after_commit(fail)
+
+
+class TestContention:
+    async def test_writers_take_turns(self, database):
+        async def write(number: int) -> None:
+            async with database.begin() as work:
+                await add_blob(work, number)
+
+        await asyncio.gather(*(write(number) for number in range(8)))
+        assert await count_blobs(database) == 8
+
+    async def test_whoever_waits_too_long_for_the_writer_is_turned_away(self, database):
+        async with database.begin() as work:
+            with pytest.raises(ServiceUnavailable) as caught:
+                async with database.begin():
+                    raise AssertionError
+            await add_blob(work)
+        assert caught.value.retry_after == 1
+        assert await count_blobs(database) == 1
+
+    async def test_another_process_that_writes_is_waited_for_a_little(self, database, path):
+        with other_writer(path):
+            with pytest.raises(ServiceUnavailable) as caught:
+                async with database.begin():
+                    raise AssertionError
+            assert caught.value.retry_after == 1
+            assert "locked" not in caught.value.message
+            assert await count_blobs(database) == 0
+        async with database.begin() as work:
+            await add_blob(work)
+
+    async def test_the_waits_together_are_below_a_second(self):
+        options = SqlDatabase.open.__func__.__kwdefaults__
+        assert options["connection_wait"] + options["busy_timeout"] < 1
+
+
+class TestFailure:
+    async def test_a_full_disk_is_storage_full_and_passes(self, database):
+        async with database.begin() as work:
+            pages = await work.blobs._statements.first(text("PRAGMA page_count"))
+            await work.blobs._statements.first(text(f"PRAGMA max_page_count = {pages[0]}"))
+        with pytest.raises(StorageFull):
+            async with database.begin() as work:
+                for number in range(1000):
+                    await add_blob(work, number)
+        assert await count_blobs(database) == 0
+        async with database.begin() as work:
+            await work.blobs._statements.first(text("PRAGMA max_page_count = 100000"))
+            await add_blob(work)
+        assert await count_blobs(database) == 1
+
+    async def test_a_transaction_in_which_the_database_failed_cannot_be_kept(self, database):
+        async with database.begin() as work:
+            pages = await work.blobs._statements.first(text("PRAGMA page_count"))
+            await work.blobs._statements.first(text(f"PRAGMA max_page_count = {pages[0]}"))
+        with pytest.raises(StorageFull):
+            async with database.begin() as work:
+                with contextlib.suppress(StorageFull):
+                    for number in range(1000):
+                        await add_blob(work, number)
+                # SQLite has undone everything by itself: what comes now would stand alone.
+                with pytest.raises(StorageFull):
+                    await add_blob(work, "one more")
+        assert await count_blobs(database) == 0
+
+    async def test_a_failed_commit_is_a_failed_transaction(self, database, path):
+        seen = []
+
+        async def effect() -> None:
+            seen.append("ran")
+
+        with pytest.raises(IntegrityError):
+            async with database.begin() as work:
+                # The row is missing until the commit, which is the only moment that can refuse it.
+                await work.blobs._statements.change(text("PRAGMA defer_foreign_keys = ON"))
+                work.after_commit(effect)
+                await add_blob(work)
+                await add_image(work, 1, blob_id=404)
+        assert seen == []
+        assert await count_blobs(database) == 0
+        async with database.begin() as work:
+            await add_blob(work)
+
+    @pytest.mark.parametrize("pool", ["_writer", "_readers"])
+    async def test_a_broken_connection_is_replaced(self, database, pool):
+        for thread in getattr(database, pool)._threads:
+            if thread._driver_connection is not None:
+                thread._driver_connection.close()
+        with pytest.raises(ServiceUnavailable):
+            if pool == "_writer":
+                async with database.begin() as work:
+                    await add_blob(work)
+            else:
+                await count_blobs(database)
+        async with database.begin() as work:
+            await add_blob(work)
+        assert await count_blobs(database) == 1
+
+    async def test_a_connection_that_breaks_within_a_transaction_is_replaced_after_it(self, database):
+        with pytest.raises(ServiceUnavailable):
+            async with database.begin() as work:
+                await add_blob(work)
+                database._writer._threads[0]._driver_connection.close()
+                with pytest.raises(ServiceUnavailable):
+                    await add_blob(work, "lost")
+                # A fresh connection must not take up where the broken one left off.
+                with pytest.raises(ServiceUnavailable):
+                    await add_blob(work, "alone")
+        assert await count_blobs(database) == 0
+        async with database.begin() as work:
+            await add_blob(work)
+
+
+class TestCheck:
+    async def test_a_database_that_answers(self, database):
+        await database.check()
+
+    async def test_a_file_that_is_gone(self, database, path):
+        path.unlink()
+        with pytest.raises(ServiceUnavailable):
+            await database.check()
+
+    async def test_another_file_in_its_place(self, database, path):
+        path.rename(path.with_name("moved.db"))
+        copy_migrated(path)
+        with pytest.raises(ServiceUnavailable):
+            await database.check()
+
+    async def test_no_file_at_the_start(self, path):
+        with pytest.raises(ServiceUnavailable):
+            await SqlDatabase.open(url=database_url(path))
+
+    async def test_a_file_that_is_not_migrated(self, path):
+        path.touch()
+        with pytest.raises(OperationalError, match="no such table"):
+            await SqlDatabase.open(url=database_url(path))
+
+    async def test_a_closed_database(self, path):
+        async with open_migrated(path) as database:
+            pass
+        for attempt in (database.begin, database.read):
+            with pytest.raises(ServiceUnavailable):
+                async with attempt():
+                    raise AssertionError
+        with pytest.raises(ServiceUnavailable):
+            await database.check()
+
+    async def test_closing_leaves_one_file_and_no_thread(self, path):
+        async with open_migrated(path) as database:
+            async with database.begin() as work:
+                await add_blob(work)
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+        for thread in threading.enumerate():
+            if thread.name.startswith("database-"):
+                thread.join(5)
+        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("database-")]
+
+
+class TestCancellation:
+    """A coroutine that is cancelled at any await leaves neither an open transaction nor a connection of no use."""
+
+    @pytest.mark.parametrize("awaits", range(14))
+    async def test_at_every_await_of_a_transaction(self, database, awaits):
+        effects = []
+
+        async def effect() -> None:
+            effects.append("ran")
+
+        async def write() -> None:
+            async with database.begin() as work:
+                work.after_commit(effect)
+                blob = await add_blob(work)
+                await add_image(work, 1, blob_id=blob.id)
+
+        task = asyncio.create_task(write())
+        for _ in range(awaits):
+            await _next_step(task)
+        task.cancel()
+        await asyncio.wait([task])
+        kept = await count_blobs(database)
+        # Either all of it or nothing, and the effects go with it.
+        assert len(effects) == kept
+        async with database.read() as view:
+            assert await view.images.count() == kept
+        async with database.begin() as work:
+            await add_blob(work, "the writer is free")
+        assert await count_blobs(database) == kept + 1
+
+    async def test_while_a_statement_runs_stops_it(self, database):
+        endless = text(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0"
+        )
+
+        async def run() -> None:
+            async with database.begin() as work:
+                await add_blob(work)
+                await work.blobs._statements.rows(endless)
+
+        task = asyncio.create_task(run())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await count_blobs(database) == 0
+        async with database.begin() as work:
+            await add_blob(work)
+
+    async def test_swallowing_it_does_not_keep_half_a_transaction(self, database):
+        endless = text(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0"
+        )
+        with pytest.raises(ServiceUnavailable):
+            async with database.begin() as work:
+                await add_blob(work)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await work.blobs._statements.rows(endless)
+        assert await count_blobs(database) == 0
+
+    async def test_while_waiting_for_the_writer(self, database):
+        async def write() -> None:
+            async with database.begin() as work:
+                await add_blob(work)
+
+        async with database.begin():
+            task = asyncio.create_task(write())
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await write()
+        assert await count_blobs(database) == 1
+
+    async def test_while_reading(self, database):
+        async def read() -> None:
+            async with database.read() as view:
+                await view.blobs.counts()
+
+        for awaits in range(6):
+            task = asyncio.create_task(read())
+            for _ in range(awaits):
+                await _next_step(task)
+            task.cancel()
+            await asyncio.wait([task])
+        async with database.read(), database.read():
+            pass
+
+    async def test_more_than_once(self, database):
+        async def write() -> None:
+            async with database.begin() as work:
+                await add_blob(work)
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(write())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with database.begin() as work:
+            await add_blob(work)
+        assert await count_blobs(database) == 1
+
+
+async def _next_step(task: asyncio.Task[None]) -> None:
+    """Let the loop go round until a thread has answered once, or the task has ended."""
+    await asyncio.wait([task], timeout=0.002)

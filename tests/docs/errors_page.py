@@ -1,0 +1,50 @@
+"""docs/reference/errors.md: every error code with its status and message."""
+
+from collections.abc import Iterator
+
+from chitram.domain.errors import ChitramError, InvalidReason
+from chitram.entrypoints.support.errors import DEFAULT_RETRY_AFTER, STATUS_BY_CODE
+from tests.docs.tables import code, table
+
+INTRODUCTION = """# Errors
+
+Every error has one shape, whatever raised it:
+
+```json
+{"detail": {"code": "IMAGE_NOT_FOUND", "message": "There is no such image.", "details": {}}}
+```
+
+With `Accept: application/problem+json` the same facts come as a problem document of RFC 9457. Branch on `code`, which
+is stable; `message` is for people and may change. A status of 500 or more carries the request's id in
+`details.request_id`, which is also in the logs. Where waiting helps, `Retry-After` says how many seconds. Errors are
+never to be cached.
+"""
+
+REASONS = """## Why a picture was refused
+
+`INVALID_FILE_FORMAT` says in `details.reason` what was wrong: """
+
+
+def error_classes(parent: type[ChitramError] = ChitramError) -> Iterator[type[ChitramError]]:
+    """Every error that the domain knows, `parent` included."""
+    yield parent
+    for child in parent.__subclasses__():
+        if child.__module__ == ChitramError.__module__:
+            yield from error_classes(child)
+
+
+def render() -> str:
+    known = {error.code: error for error in error_classes()}
+    rows = [
+        [
+            code(name),
+            str(STATUS_BY_CODE[name]),
+            known[name].default_message,
+            "yes" if name in DEFAULT_RETRY_AFTER else "",
+        ]
+        for name in sorted(known, key=lambda name: (STATUS_BY_CODE[name], name))
+    ]
+    reasons = ", ".join(code(reason.value) for reason in InvalidReason)
+    return "\n".join(
+        [INTRODUCTION, table(["Code", "Status", "Message", "Retry-After"], rows), "", f"{REASONS}{reasons}.", ""]
+    )

@@ -1,0 +1,1 @@
+"""Pictures that the tests make for themselves: same arguments, same bytes."""

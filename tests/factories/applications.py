@@ -1,0 +1,90 @@
+"""The wired application inside the test's process: real SQLite, real local store or its twin, a clock that obeys."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from chitram.adapters.codec.inprocess import InProcessCodec
+
+from chitram.adapters.blobs.local import LocalBlobStore
+from chitram.adapters.blobs.staging import LocalStaging
+from chitram.adapters.blobs.threads import DiskThreads
+from chitram.adapters.db.lookup import SqliteLookup
+from chitram.adapters.db.unit_of_work import SqlDatabase
+from chitram.adapters.memory.cache import MemoryRecordCache
+from chitram.adapters.memory.clock import ManualClock, SystemIdentifiers
+from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
+from chitram.bootstrap import Application, Foundation, wire
+from chitram.entrypoints.asgi import Server
+from chitram.observability import Metrics
+from chitram.services.uploads import UploadDetails, Uploaded
+from chitram.settings import AppSettings, Settings
+from tests.factories.databases import copy_migrated
+
+
+@dataclass
+class House:
+    """A wired application with the parts that tests reach behind."""
+
+    application: Application
+    foundation: Foundation
+    clock: ManualClock
+    root: Path
+
+    async def upload(self, data: bytes, *, details: UploadDetails | None = None) -> Uploaded:
+        """Upload `data` as the entry points do."""
+        async with self.application.uploads.stage() as staged:
+            await staged.write(data)
+            return await self.application.uploads.keep(staged, details=details or UploadDetails())
+
+    def objects(self) -> set[str]:
+        """The keys of everything in the store."""
+        found = {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
+        return {key for key in found if key.startswith(("blobs/", "thumbs/"))}
+
+
+@asynccontextmanager
+async def house(directory: Path, *, settings: Settings | None = None) -> AsyncIterator[House]:
+    """A wired application over `directory`; no job runs unless the test says so."""
+    settings = settings or Settings(app=AppSettings(env="test", data_dir=directory))
+    url = copy_migrated(directory / "chitram.db")
+    clock, identifiers, threads = ManualClock(), SystemIdentifiers(), DiskThreads(workers=2)
+    database = await SqlDatabase.open(url=url)
+    lookup = SqliteLookup(url=url)
+    root = directory / "storage"
+    blobs = LocalBlobStore(root, threads=threads)
+    staging = LocalStaging(directory / "staging", threads=threads, clock=clock)
+    codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
+    try:
+        await blobs.prepare(expect_data=False)
+        foundation = Foundation(
+            settings=settings,
+            metrics=Metrics(),
+            database=database,
+            lookup=lookup,
+            blobs=blobs,
+            staging=staging,
+            codec=codec,
+            cache=MemoryRecordCache(max_entries=1000, ttl=3600, clock=clock),
+            limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
+            clock=clock,
+            identifiers=identifiers,
+        )
+        yield House(wire(foundation), foundation, clock, root)
+    finally:
+        await codec.aclose()
+        staging.close()
+        blobs.close()
+        lookup.close()
+        await database.aclose()
+        threads.close()
+
+
+@asynccontextmanager
+async def client_of(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a whole server without a socket: lifespan, edge, door, API, decode sandbox, job runner."""
+    app = Server(settings)
+    async with app.lifespan(), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as c:
+        yield c

@@ -1,0 +1,64 @@
+"""See to it that the Debian packages which the tests drive are there.
+
+Run by `make test` and `make soak` before anything else; needs nothing but Python. As root on a machine with apt-get it
+installs what is missing; otherwise it ends with exit status 1 and names the packages. A test that needs a tool fails
+without it: nothing is skipped.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+#: Command → the Debian package that brings it, and what the tests do with it.
+NEEDED: dict[str, tuple[str, str]] = {
+    "strace": ("strace", "order of fsync and rename, failing system calls"),
+    "exiftool": ("libimage-exiftool-perl", "a second opinion on removed metadata"),
+    "mkfs.ext4": ("e2fsprogs", "small disks that run full, power cuts"),
+}
+
+#: Where Debian keeps what an ordinary user's PATH may leave out.
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def missing(needed: dict[str, tuple[str, str]] = NEEDED, *, path: str = SEARCH_PATH) -> list[str]:
+    """The packages whose command is not found on `path`."""
+    return [package for command, (package, _) in needed.items() if shutil.which(command, path=path) is None]
+
+
+def explain(packages: list[str]) -> str:
+    """What to tell somebody who has to install `packages` by hand."""
+    uses = dict(NEEDED.values())
+    lines = [f"  {package}: {uses.get(package, 'used by the tests')}" for package in packages]
+    return "\n".join(["These Debian packages are missing:", *lines, f"As root: apt-get install {' '.join(packages)}"])
+
+
+def install(packages: list[str]) -> None:
+    """Install `packages` with apt-get; needs root. Raises CalledProcessError."""
+    apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run([*apt, "update"], check=True, env=environment, stdout=sys.stderr)
+    subprocess.run(
+        [*apt, "install", "-y", "--no-install-recommends", *packages], check=True, env=environment, stdout=sys.stderr
+    )
+
+
+def main() -> int:
+    """Exit status: 0 when everything is there, 1 when something is missing and could not be installed."""
+    packages = missing()
+    if not packages:
+        return 0
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        try:
+            install(packages)
+        except subprocess.CalledProcessError as error:
+            print(f"apt-get ended with status {error.returncode}.", file=sys.stderr)
+        packages = missing()
+    if packages:
+        print(explain(packages), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
