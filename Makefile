@@ -11,16 +11,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
-INTO := --python $(BIN)/python
+# Nothing unpinned is downloaded, build tools included: the few packages without a wheel are built with what bootstrap.txt brings.
+# For pyvips that leaves out its optional compiler step, so that it binds to the libvips of the pyvips-binary wheel and never to one
+# that happens to lie on the machine.
+INTO := --python $(BIN)/python --no-build-isolation
 COMPILE := $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $(UPGRADE)
 COVERAGE_FLOOR := 85
 # Passed on by the caller: `make bench ARGS=--list`, `make test-fast ARGS="-k ranges"`, `make lock UPGRADE=--upgrade`.
 ARGS ?=
 UPGRADE ?=
 
-unexport PIP_FIND_LINKS PIP_NO_INDEX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER UV_FIND_LINKS UV_NO_INDEX VIRTUAL_ENV PYTHONHOME PYTHONPATH
+unexport PKG_CONFIG_PATH PIP_FIND_LINKS PIP_NO_INDEX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER UV_FIND_LINKS UV_NO_INDEX VIRTUAL_ENV PYTHONHOME PYTHONPATH
 # uv warns when its cache and the checkout lie on different disks; copying works everywhere.
 export UV_LINK_MODE ?= copy
+export PKG_CONFIG_LIBDIR := /nonexistent
 
 .PHONY: help
 help: ## List the targets
@@ -39,13 +43,13 @@ $(VENV)/.bootstrap: requirements/bootstrap.txt
 
 $(VENV)/.run: $(VENV)/.bootstrap requirements/run.txt pyproject.toml
 	$(UV) install --quiet $(INTO) --require-hashes -r requirements/run.txt
-	$(UV) install --quiet $(INTO) --no-deps --no-build-isolation --editable .
+	$(UV) install --quiet $(INTO) --no-deps --editable .
 	@touch $@
 
 # The development lock holds the same pins as the one for running, so this environment can serve too.
 $(VENV)/.dev: $(VENV)/.bootstrap requirements/dev.txt requirements/run.txt pyproject.toml
 	$(UV) sync --quiet $(INTO) --require-hashes requirements/bootstrap.txt requirements/dev.txt
-	$(UV) install --quiet $(INTO) --no-deps --no-build-isolation --editable .
+	$(UV) install --quiet $(INTO) --no-deps --editable .
 	@touch $(VENV)/.run $@
 
 .PHONY: setup
@@ -107,7 +111,7 @@ docs: $(VENV)/.dev ## Rewrite the generated reference pages
 
 .PHONY: lock
 lock: $(VENV)/.bootstrap ## Make the lock files anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
-	printf 'editables\nhatchling\nuv\n' | $(COMPILE) --output-file requirements/bootstrap.txt -
+	printf 'editables\nhatchling\nsetuptools\nuv\n' | $(COMPILE) --output-file requirements/bootstrap.txt -
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml
 	$(COMPILE) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from tests import proofs
+from tests import counts, proofs
 from tests.proofs import Proof
 
 #: How long a process that was told to end may take to be gone before the test that started it fails, in seconds.
@@ -20,6 +21,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     proofs.install(config)
+    hypothesis.settings.register_profile(
+        "chitram",
+        deadline=None,  # a slow machine must not make a test fail
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        derandomize=not counts.SOAK,  # everyday runs repeat each other; the soak looks for what nobody has seen
+        max_examples=counts.count(100, 2000),
+        print_blob=True,
+    )
+    hypothesis.settings.load_profile("chitram")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -62,7 +62,7 @@ def test_a_lock_line_with_an_address_or_without_hash_would_be_noticed(line: str)
 def test_every_declared_dependency_is_locked():
     assert unmet(PYPROJECT["project"]["dependencies"], "run") == []
     assert unmet(PYPROJECT["dependency-groups"]["dev"], "dev") == []
-    assert unmet(["editables>=0", "hatchling>=0", "uv>=0"], "bootstrap") == []
+    assert unmet(["editables>=0", "hatchling>=0", "setuptools>=0", "uv>=0"], "bootstrap") == []
     assert unmet(["unheard-of>=1", "pillow>=9999", "pillow"], "run") == ["unheard-of>=1", "pillow>=9999", "pillow"]
 
 
@@ -155,3 +155,16 @@ def test_the_test_command_leaves_out_the_soak_alone():
     assert '-m "not soak"' in recipe("test")
     assert '-m "not slow and not soak"' in recipe("test-fast")
     assert '-m "soak or slow"' in recipe("soak")
+
+
+def test_nothing_unpinned_is_installed():
+    installs = [line for line in MAKEFILE.splitlines() if line.startswith(("\t$(UV) install", "\t$(UV) sync"))]
+    assert len(installs) == 4
+    assert "--no-build-isolation" in MAKEFILE.partition("\nINTO := ")[2].partition("\n")[0]
+    assert [line for line in installs if "$(INTO)" not in line] == []
+    assert [
+        line for line in installs if "--require-hashes" not in line and not line.endswith("--no-deps --editable .")
+    ] == []
+    assert (
+        "-m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt" in MAKEFILE
+    )

@@ -206,7 +206,10 @@ async def test_what_the_collector_is_given(database):
 
 async def test_what_the_thumbnail_sweeper_is_given(database):
     async with database.begin() as work:
-        ids = [(await add_blob(work, number, pipeline_version=version)).id for number, version in enumerate([1, 0, 2, 0, 0, 0])]
+        ids = [
+            (await add_blob(work, number, pipeline_version=version)).id
+            for number, version in enumerate([1, 0, 2, 0, 0, 0])
+        ]
         await work.blobs.set_broken(ids[3], reason="corrupt")
         await work.blobs.set_verified(ids[4], at=NOW, corrupt=True)
         await work.blobs.condemn(ids[5], at=NOW)

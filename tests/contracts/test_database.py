@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def database(path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(path, connection_wait=0.1, busy_timeout=0.1) as opened:
+    async with open_migrated(path, connection_wait=0.3, busy_timeout=0.1) as opened:
         yield opened
 
 
@@ -55,7 +55,7 @@ class TestCommit:
         await again.aclose()
 
     async def test_a_block_that_raises_leaves_nothing(self, database):
-        with pytest.raises(LookupError):
+        with pytest.raises(LookupError):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 await add_blob(work)
                 raise LookupError
@@ -140,7 +140,7 @@ class TestAfterCommit:
         async def effect() -> None:
             seen.append("ran")
 
-        with pytest.raises(LookupError):
+        with pytest.raises(LookupError):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 work.after_commit(effect)
                 raise LookupError
@@ -181,7 +181,11 @@ class TestAfterCommit:
 
 
 class TestContention:
-    async def test_writers_take_turns(self, database):
+    async def test_writers_take_turns(self, path):
+        async with open_migrated(path, connection_wait=30) as database:
+            await self.write_at_once(database)
+
+    async def write_at_once(self, database: SqlDatabase) -> None:
         async def write(number: int) -> None:
             async with database.begin() as work:
                 await add_blob(work, number)
@@ -219,7 +223,7 @@ class TestFailure:
         async with database.begin() as work:
             pages = await work.blobs._statements.first(text("PRAGMA page_count"))
             await work.blobs._statements.first(text(f"PRAGMA max_page_count = {pages[0]}"))
-        with pytest.raises(StorageFull):
+        with pytest.raises(StorageFull):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 for number in range(1000):
                     await add_blob(work, number)
@@ -233,7 +237,7 @@ class TestFailure:
         async with database.begin() as work:
             pages = await work.blobs._statements.first(text("PRAGMA page_count"))
             await work.blobs._statements.first(text(f"PRAGMA max_page_count = {pages[0]}"))
-        with pytest.raises(StorageFull):
+        with pytest.raises(StorageFull):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 with contextlib.suppress(StorageFull):
                     for number in range(1000):
@@ -249,7 +253,7 @@ class TestFailure:
         async def effect() -> None:
             seen.append("ran")
 
-        with pytest.raises(IntegrityError):
+        with pytest.raises(IntegrityError):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 # The row is missing until the commit, which is the only moment that can refuse it.
                 await work.blobs._statements.change(text("PRAGMA defer_foreign_keys = ON"))
@@ -266,7 +270,7 @@ class TestFailure:
         for thread in getattr(database, pool)._threads:
             if thread._driver_connection is not None:
                 thread._driver_connection.close()
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(ServiceUnavailable):  # noqa: PT012 - the block as a whole fails, at its end
             if pool == "_writer":
                 async with database.begin() as work:
                     await add_blob(work)
@@ -277,7 +281,7 @@ class TestFailure:
         assert await count_blobs(database) == 1
 
     async def test_a_connection_that_breaks_within_a_transaction_is_replaced_after_it(self, database):
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(ServiceUnavailable):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 await add_blob(work)
                 database._writer._threads[0]._driver_connection.close()
@@ -326,9 +330,8 @@ class TestCheck:
             await database.check()
 
     async def test_closing_leaves_one_file_and_no_thread(self, path):
-        async with open_migrated(path) as database:
-            async with database.begin() as work:
-                await add_blob(work)
+        async with open_migrated(path) as database, database.begin() as work:
+            await add_blob(work)
         assert [file.name for file in path.parent.iterdir()] == [path.name]
         for thread in threading.enumerate():
             if thread.name.startswith("database-"):
@@ -389,7 +392,7 @@ class TestCancellation:
         endless = text(
             "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0"
         )
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(ServiceUnavailable):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 await add_blob(work)
                 with contextlib.suppress(TimeoutError):

@@ -161,14 +161,12 @@ class TestSimilar:
     )
     async def test_finds_exactly_what_comparing_with_everything_finds(self, database, query, flips, distance):
         hashes = [query ^ sum(1 << bit for bit in each) for each in flips]
-        with pytest.raises(LookupError):
+        with pytest.raises(LookupError):  # noqa: PT012 - the block as a whole fails, at its end
             async with database.begin() as work:
                 for number, value in enumerate(hashes):
                     blob = await add_blob(work, number, perceptual_hash=value)
                     await add_image(work, number, blob_id=blob.id)
                 found = await work.images.similar(query, distance=distance, exclude="", limit=100)
                 raise LookupError  # Each example begins with an empty database again.
-        expected = sorted(
-            (bits, -number) for number, each in enumerate(flips) if (bits := len(each)) <= distance
-        )
+        expected = sorted((bits, -number) for number, each in enumerate(flips) if (bits := len(each)) <= distance)
         assert [(s.distance, -int(s.record.image.id[5:])) for s in found] == expected

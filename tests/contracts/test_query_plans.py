@@ -1,5 +1,7 @@
 """No query that a request, a sweeper or a list makes reads a whole table or sorts more than it returns."""
 
+import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +55,9 @@ QUERIES = {
     "lease": lambda work: work.leases.acquire("l", holder="h", now=NOW, until=NOW),
 }
 
+#: Rows that a statement brings along itself.
+HARMLESS = re.compile(r"CONSTANT ROW|VIRTUAL TABLE")
+
 #: Sorting is in order where what is sorted is small: the images of a few near blobs.
 SORTS_LITTLE = {"similar 8", "similar 16"}
 
@@ -86,9 +91,12 @@ async def plans(work: UnitOfWork, statements: list[tuple[str, object]]) -> list[
 
 
 async def fill(database: SqlDatabase, *, more: int = 0) -> None:
+    generator = random.Random(more)
     async with database.begin() as work:
         for number in range(1 + more):
-            blob = await add_blob(work, number)
+            # One is what is looked for, the others look like nothing else.
+            perceptual_hash = new_blob().perceptual_hash if number == 0 else generator.getrandbits(64)
+            blob = await add_blob(work, number, perceptual_hash=perceptual_hash)
             await add_image(work, number, blob_id=blob.id)
             await work.jobs.add(NewJob(JobKind.RENDER, {}, NOW, key=f"k{number}"))
 
@@ -110,7 +118,7 @@ async def plans_of(tmp_path: Path, name: str, *, analyzed: bool) -> list[str]:
 @pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
 async def test_every_query_uses_an_index(tmp_path: Path, name: str, analyzed: bool):
     found = await plans_of(tmp_path, name, analyzed=analyzed)
-    assert [line for line in found if line.startswith("SCAN") and "CONSTANT ROW" not in line] == []
+    assert [line for line in found if line.startswith("SCAN") and not HARMLESS.search(line)] == []
     assert name in SORTS_LITTLE or [line for line in found if "TEMP B-TREE" in line] == []
 
 
@@ -119,10 +127,19 @@ async def test_every_query_uses_an_index(tmp_path: Path, name: str, analyzed: bo
     [
         ("condemned_before", ["ix_blobs_condemned (condemned_at<?)", "ix_blobs_erasing (state=?)"]),
         ("without_thumbnails", ["ix_blobs_renderable (pipeline_version<?)"]),
-        ("verified_before", ["ix_blobs_verified (verified_at>? AND verified_at<?)", "ix_blobs_never_verified (created_at<?)"]),
-        ("claim", ["ix_jobs_state_run_at_id (state=? AND run_at<?)", "ix_jobs_state_lease_until_id (state=? AND lease_until<?)"]),
-        ("similar 8", ["PRIMARY KEY (band_key=?)", "ix_images_blob_id_visibility (blob_id=? AND visibility=?)"]),
-        ("count_images", ["ix_images_blob_id_visibility (blob_id=?)"]),
+        (
+            "verified_before",
+            ["ix_blobs_verified (verified_at>? AND verified_at<?)", "ix_blobs_never_verified (created_at<?)"],
+        ),
+        (
+            "claim",
+            [
+                "ix_jobs_state_run_at_id (state=? AND run_at<?)",
+                "ix_jobs_state_lease_until_id (state=? AND lease_until<?)",
+            ],
+        ),
+        ("similar 8", ["PRIMARY KEY (band_key=?)", "ix_images_blob_id (blob_id=?)"]),
+        ("count_images", ["ix_images_blob_id (blob_id=?)"]),
     ],
 )
 @pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
@@ -149,11 +166,10 @@ async def test_near_duplicates_read_only_the_bands_that_are_probed(tmp_path: Pat
         await fill(database)
         async with database.begin() as work:
             with recorded() as statements:
-                await work.images.similar(0, distance=16, exclude="", limit=10)
+                await work.images.similar(new_blob().perceptual_hash, distance=16, exclude="", limit=10)
             found = await plans(work, statements)
     bands = [line for line in found if "perceptual_bands" in line]
-    assert len(bands) == 9  # 4608 probes
-    assert set(bands) == {"SEARCH perceptual_bands USING PRIMARY KEY (band_key=?)"}
+    assert bands == ["SEARCH perceptual_bands USING PRIMARY KEY (band_key=?)"]
 
 
 async def test_counts_read_indexes_only(tmp_path: Path):
@@ -169,9 +185,8 @@ async def test_counts_read_indexes_only(tmp_path: Path):
 
 
 async def test_the_look_up_is_two_searches(tmp_path: Path):
-    async with open_migrated(tmp_path / "chitram.db") as database:
-        async with database.begin() as work:
-            found = await plans(work, [(lookup_sql(), ("x",))])
+    async with open_migrated(tmp_path / "chitram.db") as database, database.begin() as work:
+        found = await plans(work, [(lookup_sql(), ("x",))])
     assert found == [
         "SEARCH images USING PRIMARY KEY (id=?)",
         "SEARCH blobs USING INTEGER PRIMARY KEY (rowid=?)",

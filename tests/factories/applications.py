@@ -1,16 +1,17 @@
 """The wired application inside the test's process: real SQLite, real local store or its twin, a clock that obeys."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
-from chitram.adapters.codec.inprocess import InProcessCodec
 
 from chitram.adapters.blobs.local import LocalBlobStore
 from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
+from chitram.adapters.codec.inline import InProcessCodec
 from chitram.adapters.db.lookup import SqliteLookup
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.adapters.memory.cache import MemoryRecordCache
@@ -21,7 +22,9 @@ from chitram.entrypoints.asgi import Server
 from chitram.observability import Metrics
 from chitram.services.uploads import UploadDetails, Uploaded
 from chitram.settings import AppSettings, Settings
-from tests.factories.databases import copy_migrated
+from tests.factories.databases import copy_migrated, database_url
+
+Arrange = Callable[[Foundation], None]
 
 
 @dataclass
@@ -44,13 +47,32 @@ class House:
         found = {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
         return {key for key in found if key.startswith(("blobs/", "thumbs/"))}
 
+    @asynccontextmanager
+    async def client(self, *, address: str = "192.0.2.7", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+        """A client of the whole ASGI application over this house, as if from `address`; `options` are httpx's."""
+        server = Server(self.application.settings)
+        transport = httpx.ASGITransport(server, client=(address, 4711))
+        with server.serving(self.application):
+            async with httpx.AsyncClient(transport=transport, base_url="http://testserver", **options) as client:
+                yield client
+
 
 @asynccontextmanager
-async def house(directory: Path, *, settings: Settings | None = None) -> AsyncIterator[House]:
-    """A wired application over `directory`; no job runs unless the test says so."""
+async def house(
+    directory: Path,
+    *,
+    settings: Settings | None = None,
+    clock: ManualClock | None = None,
+    arrange: Arrange = lambda _: None,
+) -> AsyncIterator[House]:
+    """A wired application over `directory`, new or used before; no job runs unless the test says so.
+
+    `arrange` may put other parts into the foundation before the services are wired on it.
+    """
     settings = settings or Settings(app=AppSettings(env="test", data_dir=directory))
-    url = copy_migrated(directory / "chitram.db")
-    clock, identifiers, threads = ManualClock(), SystemIdentifiers(), DiskThreads(workers=2)
+    path = directory / "chitram.db"
+    url = database_url(path) if path.exists() else copy_migrated(path)
+    clock, identifiers, threads = clock or ManualClock(), SystemIdentifiers(), DiskThreads(workers=2)
     database = await SqlDatabase.open(url=url)
     lookup = SqliteLookup(url=url)
     root = directory / "storage"
@@ -72,6 +94,7 @@ async def house(directory: Path, *, settings: Settings | None = None) -> AsyncIt
             clock=clock,
             identifiers=identifiers,
         )
+        arrange(foundation)
         yield House(wire(foundation), foundation, clock, root)
     finally:
         await codec.aclose()

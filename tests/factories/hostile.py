@@ -1,7 +1,7 @@
 """Files that were made to do harm: tiny, deterministic, each a function that gives its bytes.
 
-`REFUSED`: name → (bytes, reason) of files that must not be accepted. `ACCEPTED`: name → bytes of files that are pictures
-as well as something else: they may be stored, stripped of the something else. `HOSTILE`: name → bytes, all of them.
+`REFUSED`: name → (bytes, reason) of files that must not be accepted. `ACCEPTED`: name → bytes of files that are
+pictures and something else too: they may be stored, stripped of the something else. `HOSTILE`: name → bytes, of all.
 `truncations` and `bit_flips` make many of one.
 """
 

@@ -30,9 +30,10 @@ def scene(width: int, height: int, *, seed: int = 0) -> Image.Image:
     picture = small.resize((width, height), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
     for _ in range(6):
-        x, y = dice.randrange(width), dice.randrange(height)
-        w, h = dice.randrange(1, width // 2 + 2), dice.randrange(1, height // 2 + 2)
-        draw.ellipse((x - w // 2, y - h // 2, x + w // 2, y + h // 2), fill=tuple(dice.randbytes(3)))
+        # Fractions and not pixels: the same seed looks the same at every size.
+        x, y = dice.random() * width, dice.random() * height
+        w, h = (0.1 + dice.random() / 3) * width, (0.1 + dice.random() / 3) * height
+        draw.ellipse((x - w / 2, y - h / 2, x + w / 2, y + h / 2), fill=tuple(dice.randbytes(3)))
     for colour, (x, y) in zip(_CORNERS, ((0, 0), (1, 0), (1, 1), (0, 1)), strict=True):
         left, top = x * (width - width // 5), y * (height - height // 5)
         draw.rectangle((left, top, left + width // 5, top + height // 5), fill=colour)

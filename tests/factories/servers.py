@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import httpx
 #: A server that has not answered by then has failed, in seconds.
 START_PATIENCE = 30.0
 STOP_PATIENCE = 40.0
+#: Exit statuses of an orderly end: uvicorn finishes its work, then lets the signal that asked for it have its way.
+ENDED = (0, -signal.SIGTERM)
 
 #: Limits that would get in the way of tests that upload much from one address.
 UNLIMITED = {
@@ -45,11 +47,22 @@ def command(*arguments: str) -> list[str]:
 
 
 class Server:
-    """A server over a data directory. `start` may be called again after `stop` or `kill`."""
+    """A server over a data directory. `start` may be called again after `stop` or `kill`.
 
-    def __init__(self, directory: Path, *, settings: Mapping[str, str]) -> None:
+    `launcher` comes before the command, to start it in a namespace, say; `data` is the directory as the server sees it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, str],
+        data: Path | None = None,
+        launcher: Sequence[str] = (),
+    ) -> None:
         self.directory = directory
-        self.data = directory / "data"
+        self.data = data or directory / "data"
+        self._launcher = launcher
         self.log = directory / "server.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -60,7 +73,7 @@ class Server:
         """Start and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command("serve", "--port", str(self.port)),
+                [*self._launcher, *command("serve", "--port", str(self.port))],
                 env=self._environment,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -93,8 +106,9 @@ class Server:
     def chitram(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command over the same data."""
         return subprocess.run(
-            command(*arguments), env=self._environment, cwd=self.directory, capture_output=True, text=True, check=False
-        )
+            [*self._launcher, *command(*arguments)],
+            env=self._environment, cwd=self.directory, capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
     def _answers(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.tracing import Call, attached, read_trace, require_strace
+from tests.faults.tracing import Call, attached, other_thread, read_trace, require_strace
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +164,7 @@ def test_whichever_call_fails_no_answer_is_wrong(tmp_path: Path, call: str, erro
         for number in range(1, 60):
             trace = tmp_path / f"trace{number}"
             inject = f"inject={call}:error={error}:when={number}{persistent}"
-            with attached(process, options=["-e", f"trace={call}", "-e", inject], output=trace):
+            with attached(other_thread(process), options=["-e", f"trace={call}", "-e", inject], output=trace):
                 answer = ask(process)
             assert answer, f"the driver died at call {number}"
             if "(INJECTED)" not in trace.read_text():
@@ -193,7 +193,7 @@ def test_killed_at_whichever_call_nothing_half_made_is_left(tmp_path: Path, call
         with driver(tmp_path) as process:
             answers.append(ask(process))
             options = ["-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"]
-            with attached(process, options=options, output=trace):
+            with attached(other_thread(process), options=options, output=trace):
                 answers.append(ask(process))
             survived = answers[-1] != ""
         assert damaged(tmp_path) == []

@@ -55,16 +55,22 @@ def read_trace(path: Path) -> list[Call]:
 
 
 @contextmanager
-def attached(process: subprocess.Popen[str], *, options: Sequence[str], output: Path) -> Iterator[None]:
-    """strace on every thread of `process`, those to come included, until the block or the process ends."""
-    command = [require_strace(), "-f", *options, "-o", str(output), "-p", str(process.pid)]
+def attached(thread: int, *, options: Sequence[str], output: Path) -> Iterator[None]:
+    """strace on one thread, given by its id, until the block or the thread ends."""
+    command = [require_strace(), *options, "-o", str(output), "-p", str(thread)]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
     try:
-        # All threads are taken before strace says that it has them.
         first = tracer.stderr.readline()
         assert "attached" in first, first
         yield
     finally:
         tracer.terminate()
         tracer.communicate()
+
+
+def other_thread(process: subprocess.Popen[str]) -> int:
+    """The id of the one thread that `process` has beside its main thread."""
+    threads = {int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()} - {process.pid}
+    assert len(threads) == 1
+    return threads.pop()

@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from chitram.adapters.codec.inprocess import InProcessCodec
 from chitram.adapters.codec.sandbox import SandboxedCodec
 from chitram.adapters.db import migrate
 from chitram.bootstrap.foundation import Foundation, lay_foundation
@@ -45,6 +44,9 @@ async def operating(settings: Settings) -> AsyncIterator[Application]:
         with startup_errors("DATABASE_URL"):
             if migrate.pending(settings.database_url):
                 raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
+        # A server decodes in other processes only, so it need not carry the imaging libraries.
+        from chitram.adapters.codec.inline import InProcessCodec  # noqa: PLC0415
+
         codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
         stack.push_async_callback(codec.aclose)
         yield await _assemble(settings, stack, metrics=Metrics(), codec=codec)

@@ -68,57 +68,24 @@ def _budget(settings: Settings) -> Budget:
 
 def wire(found: Foundation) -> Application:
     """Every service on its foundation. Nothing runs yet."""
-    settings = found.settings
     signal = EmbeddedSignal()
-    thumbnails = Thumbnails(
-        budget=_budget(settings),
-        database=found.database,
-        blobs=found.blobs,
-        staging=found.staging,
-        codec=found.codec,
-        records=found.cache,
-        memory=MemoryByteCache(max_bytes=settings.cache.thumbnail_mb * MEBIBYTE, max_object_bytes=MAX_CACHED_THUMBNAIL),
-        signal=signal,
-        clock=found.clock,
-    )
-    images = Images(
-        database=found.database,
-        lookup=found.lookup,
-        cache=found.cache,
-        blobs=found.blobs,
-        signal=signal,
-        clock=found.clock,
-    )
-    integrity = Integrity(
-        interval=timedelta(days=settings.housekeeping.scrub_days),
-        database=found.database,
-        lookup=found.lookup,
-        blobs=found.blobs,
-        records=found.cache,
-        clock=found.clock,
-    )
-    collector = Collector(
-        grace=timedelta(seconds=settings.housekeeping.collect_grace_seconds),
-        database=found.database,
-        blobs=found.blobs,
-        staging=found.staging,
-        clock=found.clock,
-    )
+    thumbnails, images = _thumbnails(found, signal), _images(found, signal)
+    integrity, collector = _integrity(found), _collector(found)
     runner = EmbeddedRunner(
         signal=signal,
         database=found.database,
         handlers={JobKind.RENDER: thumbnails.render, JobKind.INVALIDATE: images.invalidate},
         sweeps=_sweeps(found, thumbnails=thumbnails, integrity=integrity, collector=collector),
-        runners=settings.housekeeping.job_runners,
+        runners=found.settings.housekeeping.job_runners,
         clock=found.clock,
         identifiers=found.identifiers,
         observer=found.metrics,
     )
     return Application(
-        settings=settings,
+        settings=found.settings,
         metrics=found.metrics,
-        secret=load_secret(settings),
-        rates=_rates(settings),
+        secret=load_secret(found.settings),
+        rates=_rates(found.settings),
         blobs=found.blobs,
         cache=found.cache,
         limiter=found.limiter,
@@ -130,14 +97,67 @@ def wire(found: Foundation) -> Application:
         collector=collector,
         doctor=Doctor(database=found.database, blobs=found.blobs),
         jobs=Jobs(database=found.database, signal=signal, clock=found.clock),
-        health=Health(
-            database=found.database,
-            blobs=found.blobs,
-            cache=found.cache,
-            jobs_alive=runner.alive,
-            clock=found.clock,
-        ),
+        health=_health(found, runner),
         runner=runner,
+    )
+
+
+def _thumbnails(found: Foundation, signal: EmbeddedSignal) -> Thumbnails:
+    memory = MemoryByteCache(
+        max_bytes=found.settings.cache.thumbnail_mb * MEBIBYTE, max_object_bytes=MAX_CACHED_THUMBNAIL
+    )
+    return Thumbnails(
+        budget=_budget(found.settings),
+        database=found.database,
+        blobs=found.blobs,
+        staging=found.staging,
+        codec=found.codec,
+        records=found.cache,
+        memory=memory,
+        signal=signal,
+        clock=found.clock,
+    )
+
+
+def _images(found: Foundation, signal: EmbeddedSignal) -> Images:
+    return Images(
+        database=found.database,
+        lookup=found.lookup,
+        cache=found.cache,
+        blobs=found.blobs,
+        signal=signal,
+        clock=found.clock,
+    )
+
+
+def _integrity(found: Foundation) -> Integrity:
+    return Integrity(
+        interval=timedelta(days=found.settings.housekeeping.scrub_days),
+        database=found.database,
+        lookup=found.lookup,
+        blobs=found.blobs,
+        records=found.cache,
+        clock=found.clock,
+    )
+
+
+def _collector(found: Foundation) -> Collector:
+    return Collector(
+        grace=timedelta(seconds=found.settings.housekeeping.collect_grace_seconds),
+        database=found.database,
+        blobs=found.blobs,
+        staging=found.staging,
+        clock=found.clock,
+    )
+
+
+def _health(found: Foundation, runner: EmbeddedRunner) -> Health:
+    return Health(
+        database=found.database,
+        blobs=found.blobs,
+        cache=found.cache,
+        jobs_alive=runner.alive,
+        clock=found.clock,
     )
 
 

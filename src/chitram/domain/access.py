@@ -5,7 +5,7 @@ import hmac
 from dataclasses import dataclass
 
 from chitram.domain.errors import DeleteTokenRequired, ImageNotFound, InvalidDeleteToken
-from chitram.domain.images import Image, ImageRecord, Visibility
+from chitram.domain.images import Image, ImageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,8 @@ def controls(image: Image, viewer: Viewer) -> bool:
 
 
 def may_see(record: ImageRecord, viewer: Viewer) -> bool:
-    """Whether `viewer` may look at the image by its id. Private and broken ones are for those who control them."""
-    hidden = record.image.visibility is Visibility.PRIVATE or record.blob.broken_reason is not None
-    return not hidden or controls(record.image, viewer)
+    """Whether `viewer` may look at the image by its id. Hidden ones are for those who control them."""
+    return not record.hidden or controls(record.image, viewer)
 
 
 def require_visible(record: ImageRecord, viewer: Viewer) -> None:

@@ -49,3 +49,8 @@ class ImageRecord:
     def version(self) -> str:
         """The content version that URLs carry: the first 8 hex digits of the stored hash."""
         return self.blob.sha256[:8]
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it is for those alone who control it: a private image, or one whose file turned out to be broken."""
+        return self.image.visibility is Visibility.PRIVATE or self.blob.broken_reason is not None

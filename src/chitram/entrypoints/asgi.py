@@ -4,8 +4,8 @@ edge (request id, address, host, headers, log, metrics, lingering close) > door 
 """
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -61,14 +61,22 @@ class Server:
             prepare(self._settings)
             application = await stack.enter_async_context(running(self._settings, metrics=self._metrics))
             self._expose_metrics(stack)
-            self._door = Door(
-                images=application.images,
-                thumbnails=application.thumbnails,
-                public_url=self._settings.app.public_url,
-            )
-            self.api.state.application = application
             _announce(application)
+            with self.serving(application):
+                yield
+
+    @contextmanager
+    def serving(self, application: Application) -> Iterator[None]:
+        """Answer requests with `application` while the context lasts."""
+        self._door = Door(
+            images=application.images,
+            thumbnails=application.thumbnails,
+            public_url=self._settings.app.public_url,
+        )
+        self.api.state.application = application
+        try:
             yield
+        finally:
             self._door = None
             del self.api.state.application
 

@@ -1,15 +1,12 @@
 """The access log: cheap, because it writes a line for every request."""
 
 import asyncio
-import json as json_text
 import sys
 import time
 from collections.abc import Mapping
 from typing import TextIO
 
-import orjson
-
-from chitram.observability.logs import escape_controls
+from chitram.observability.logs import dump_json, escape_controls
 
 FLUSH_SECONDS = 0.1
 FLUSH_LINES = 64
@@ -26,7 +23,7 @@ class AccessLog:
     def __init__(self, *, stream: TextIO | None = None, json: bool | None = None) -> None:
         self._stream = stream or sys.stderr
         self._json = not self._stream.isatty() if json is None else json
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._second = -1
         self._prefix = ""
@@ -56,11 +53,11 @@ class AccessLog:
             "path": path[:_MAX_PATH],
             "route": route,
             "status": status,
-            "duration_ms": round(duration_ms, 3),
+            "duration_ms": int(duration_ms * 1000) / 1000,
             "bytes_out": bytes_out,
             "user_agent": user_agent[:_MAX_USER_AGENT],
         }
-        self._lines.append(_dump_line(entry) if self._json else _for_people(entry))
+        self._lines.append(dump_json(entry) if self._json else _for_people(entry))
         if len(self._lines) >= FLUSH_LINES:
             self.flush()
         elif self._timer is None:
@@ -73,7 +70,8 @@ class AccessLog:
             self._timer = None
         lines, self._lines = self._lines, []
         if lines:
-            self._stream.write(b"".join(lines).decode())
+            lines.append("")
+            self._stream.write("\n".join(lines))
             self._stream.flush()
 
     def close(self) -> None:
@@ -89,13 +87,6 @@ class AccessLog:
         return f"{self._prefix}.{int((now - second) * 1_000_000):06d}Z"
 
 
-def _dump_line(entry: dict[str, object]) -> bytes:
-    try:
-        return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # Lone surrogates.
-        return f"{json_text.dumps(entry)}\n".encode()
-
-
-def _for_people(entry: Mapping[str, object]) -> bytes:
+def _for_people(entry: Mapping[str, object]) -> str:
     line = "{timestamp} {status} {method} {path} {duration_ms} ms {bytes_out} B {client} {request_id}".format_map(entry)
-    return f"{escape_controls(line)}\n".encode(errors="backslashreplace")
+    return escape_controls(line).encode(errors="backslashreplace").decode()

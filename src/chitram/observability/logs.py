@@ -61,7 +61,7 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None, stream: 
 
 def _rendering(*, as_json: bool) -> list[Processor]:
     if as_json:
-        return [structlog.processors.format_exc_info, scrub, structlog.processors.JSONRenderer(serializer=_dump)]
+        return [structlog.processors.format_exc_info, scrub, structlog.processors.JSONRenderer(serializer=dump_json)]
     # No local variables in tracebacks: they hold what requests brought.
     console = structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
     return [structlog.processors.format_exc_info, scrub, _escape_controls, console]
@@ -106,8 +106,10 @@ def escape_controls(text: str, *, lines: bool = False) -> str:
     return pattern.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
-def _dump(value: MutableMapping[str, Any], **_options: object) -> str:
+def dump_json(value: MutableMapping[str, Any], **_options: object) -> str:
+    """`value` as one line of JSON, whatever is in it and whatever a reader takes for the end of a line."""
     try:
-        return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+        text = orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # Lone surrogates and very large integers.
         return json_module.dumps(value, default=repr)
+    return text if text.isascii() else _CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)

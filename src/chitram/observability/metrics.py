@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +15,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from chitram import __version__
 
@@ -48,7 +50,12 @@ _UPLOADS = _describe(
     "uploads_total", "counter", "Uploads by their result: created, or the code of the error.", "result"
 )
 _UPLOAD_BYTES = _describe("upload_bytes_total", "counter", "Bytes of the files of accepted uploads.")
-_DECODES = _describe("decodes_total", "counter", "Decode passes by outcome: ok, rejected, crash, timeout.", "outcome")
+_DECODES = _describe("decodes_total", "counter", "Decode requests by outcome: done, crash, timeout.", "outcome")
+_DECODERS = _describe("decoder_processes", "gauge", "Processes of the decode sandbox that exist.")
+_DECODER_QUEUE = _describe("decoder_requests", "gauge", "Decode requests by state: busy, waiting.", "state")
+_DECODER_RESTARTS = _describe(
+    "decoder_restarts_total", "counter", "Processes of the decode sandbox that were replaced."
+)
 _THUMBNAIL_CACHE = _describe(
     "thumbnail_cache_requests_total", "counter", "Look-ups in the memory cache of thumbnails.", "result"
 )
@@ -80,6 +87,9 @@ _ALL = (
     _UPLOADS,
     _UPLOAD_BYTES,
     _DECODES,
+    _DECODERS,
+    _DECODER_QUEUE,
+    _DECODER_RESTARTS,
     _THUMBNAIL_CACHE,
     _RECORD_CACHE,
     _JOBS,
@@ -94,6 +104,49 @@ _ALL = (
     _STORAGE_ERRORS,
     _BUILD,
 )
+
+
+class CodecStats(Protocol):
+    """What the decode sandbox knows of itself; all but the first three count since its start."""
+
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def busy(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def jobs(self) -> int: ...
+
+    @property
+    def crashes(self) -> int: ...
+
+    @property
+    def timeouts(self) -> int: ...
+
+    @property
+    def restarts(self) -> int: ...
+
+
+class _CodecCollector(Collector):
+    def __init__(self, stats: Callable[[], CodecStats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterable[Metric]:
+        stats = self._stats()
+        done = max(stats.jobs - stats.crashes - stats.timeouts, 0)
+        decodes = CounterMetricFamily(_DECODES.name, _DECODES.help, labels=_DECODES.labels)
+        for outcome, count in (("done", done), ("crash", stats.crashes), ("timeout", stats.timeouts)):
+            decodes.add_metric([outcome], count)
+        queue = GaugeMetricFamily(_DECODER_QUEUE.name, _DECODER_QUEUE.help, labels=_DECODER_QUEUE.labels)
+        for state, count in (("busy", stats.busy), ("waiting", stats.waiting)):
+            queue.add_metric([state], count)
+        processes = GaugeMetricFamily(_DECODERS.name, _DECODERS.help, value=stats.workers)
+        restarts = CounterMetricFamily(_DECODER_RESTARTS.name, _DECODER_RESTARTS.help, value=stats.restarts)
+        return decodes, queue, processes, restarts
 
 
 class Metrics:
@@ -111,7 +164,6 @@ class Metrics:
         self._gauge(_IN_FLIGHT).set_function(lambda: float(self.requests_in_flight))
         self._uploads = self._counter(_UPLOADS)
         self._upload_bytes = self._counter(_UPLOAD_BYTES)
-        self._decodes = self._counter(_DECODES)
         self._thumbnail_cache = self._counter(_THUMBNAIL_CACHE)
         self._thumbnail_hits = self._thumbnail_cache.labels("hit")
         self._thumbnail_misses = self._thumbnail_cache.labels("miss")
@@ -162,8 +214,9 @@ class Metrics:
         """Count an upload that ended in the error `code`."""
         self._uploads.labels(code).inc()
 
-    def decode_finished(self, *, outcome: str) -> None:
-        self._decodes.labels(outcome).inc()
+    def watch_codec(self, stats: Callable[[], CodecStats]) -> None:
+        """Export what the decode sandbox counts itself. `stats` is called at each scrape."""
+        self.registry.register(_CodecCollector(stats))
 
     def thumbnail_cache_asked(self, *, hit: bool) -> None:
         (self._thumbnail_hits if hit else self._thumbnail_misses).inc()

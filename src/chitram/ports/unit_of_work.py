@@ -105,7 +105,7 @@ class BlobRepository(Protocol):
         ...
 
     async def without_thumbnails(self, *, pipeline_version: int, limit: int) -> Sequence[int]:
-        """Ids of live blobs, neither broken nor corrupt, whose thumbnails are missing or older than `pipeline_version`."""
+        """Ids of live blobs, neither broken nor corrupt, whose thumbnails are missing or too old."""
         ...
 
     async def verified_before(self, at: datetime, *, limit: int) -> Sequence[Blob]:

@@ -50,6 +50,9 @@ class Thumbnails:
     async def read(self, record: ImageRecord, *, size: int) -> bytes:
         """The encoded thumbnail. ThumbnailNotReady while the decode pass has not been done, or when it failed."""
         blob = record.blob
+        if blob.broken_reason is not None:
+            message = "The file turned out to be broken, so there is no thumbnail of it."
+            raise ThumbnailNotReady(message, details={"reason": blob.broken_reason})
         if blob.thumbnail_type is None or not blob.thumbnail_ready:
             raise ThumbnailNotReady(retry_after=2)
         key = thumbnail_key(blob.key, size=size, version=blob.pipeline_version)

@@ -293,7 +293,11 @@ async def test_a_store_that_fails_in_the_middle_breaks_the_answer(headers):
 
 @pytest.mark.parametrize(
     "house",
-    [House(make_record(DATA), data=None), House(make_record(DATA), data=DATA[:-1]), House(make_record(DATA, corrupt_at=CREATED))],
+    [
+        House(make_record(DATA), data=None),
+        House(make_record(DATA), data=DATA[:-1]),
+        House(make_record(DATA, corrupt_at=CREATED)),
+    ],
     ids=["missing", "cut", "corrupt"],
 )
 async def test_damaged_originals_are_never_served(house):
@@ -367,16 +371,22 @@ async def test_addresses_come_from_the_request_without_a_public_url():
 
 @pytest.mark.parametrize("path", ["", "/file", "/thumbnail"])
 async def test_what_is_not_to_be_seen_is_not_found(path):
-    broken = House(make_record(DATA, broken_reason="corrupt"))
     fine = House(make_record(DATA))
     answers = [
-        await broken.get(BASE + path),
         await fine.get(f"/api/v1/images/00000000000{path}"),
         await fine.get(f"/api/v1/images/not-an-id{path}"),
         await fine.get(BASE + path, raw_path=(BASE + path).replace("A", "%41").encode()),
     ]
-    assert [(answer.status, code_of(answer)) for answer in answers] == [(404, "IMAGE_NOT_FOUND")] * 4
+    assert [(answer.status, code_of(answer)) for answer in answers] == [(404, "IMAGE_NOT_FOUND")] * 3
     assert len({answer.body for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("path", ["", "/file"])
+async def test_a_broken_file_is_kept_by_no_cache(path):
+    broken = House(make_record(DATA, broken_reason="corrupt", visibility=Visibility.PUBLIC))
+    answer = await broken.get(BASE + path, query=f"v={broken.record.version}")
+    assert answer.header("cache-control") == "private, no-store"
+    assert answer.header("x-robots-tag") == "noindex"
 
 
 async def test_credentials(house):

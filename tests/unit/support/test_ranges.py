@@ -1,3 +1,6 @@
+import contextlib
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +39,9 @@ def test_broken_or_foreign_fields_are_ignored(header):
     assert parse_range(header, size=10) is None
 
 
-@pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=11-12,99-", "bytes=" + "9" * 4000 + "-"])
+@pytest.mark.parametrize(
+    "header", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=11-12,99-", "bytes=" + "9" * 4000 + "-"]
+)
 def test_what_lies_outside_is_refused_with_the_size(header):
     with pytest.raises(RangeNotSatisfiable) as caught:
         parse_range(header, size=10)
@@ -73,15 +78,14 @@ def test_the_ranges_cover_exactly_what_the_specs_name(specs, size):
         return
     assert found is not None
     assert {i for part in found for i in range(part.start, part.stop)} == wanted
-    assert all(a.stop < b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.stop < b.start for a, b in pairwise(found))
 
 
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_parser(text):
-    try:
-        parse_range(f"bytes={text}", size=10)
-    except RangeNotSatisfiable as error:
-        assert error.details == {"size": 10}
+    with contextlib.suppress(RangeNotSatisfiable):
+        found = parse_range(f"bytes={text}", size=10)
+        assert found is None or all(0 <= part.start < part.stop <= 10 for part in found)
 
 
 def test_if_range_wants_the_same_strong_tag():

@@ -84,7 +84,8 @@ def test_declared_digests(value, expected):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "sha-256", "sha-256=abc", "sha-256=:AAAA:", "sha-256=:A:", f"sha-256=:{ABC_64}:,", "SHA-256=:AAAA:", "ÿ"]
+    "value",
+    ["", "sha-256", "sha-256=abc", "sha-256=:AAAA:", "sha-256=:A:", f"sha-256=:{ABC_64}:,", "SHA-256=:AAAA:", "ÿ"],
 )
 def test_malformed_digests_are_refused(value):
     with pytest.raises(InvalidRequest):

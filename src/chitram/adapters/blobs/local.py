@@ -160,7 +160,7 @@ class LocalBlobStore:
     def _put_disposable(self, key: str, data: bytes) -> None:
         require_marker(self._root)
         target = self._root / key
-        with self._temporary(data) as temporary:
+        with self._temporary(data, sync=True) as temporary:
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     temporary.replace(target)
@@ -178,11 +178,14 @@ class LocalBlobStore:
             self._directories.make(directory)
 
     @contextmanager
-    def _temporary(self, data: bytes) -> Iterator[Path]:
+    def _temporary(self, data: bytes, *, sync: bool = False) -> Iterator[Path]:
         path, fd = self._incoming.create_file()
         try:
             try:
                 write_all(fd, data)
+                if sync:
+                    # A name may reach the disk before the bytes do: without this, a power cut leaves empty objects.
+                    os.fdatasync(fd)
             finally:
                 os.close(fd)
             yield path

@@ -19,6 +19,9 @@ from chitram.ports.staging import StagedFile
 #: Hashing and writing this much takes 0.3 ms, three times what the hop to a thread costs.
 BUFFER_SIZE = 256 * 1024
 
+#: An original, its thumbnails, the database's log, and the directories of all of them.
+INODES_PER_UPLOAD = 16
+
 
 class LocalStagedFile:
     """The file behind the port. Written by one task at a time; after a failed write it refuses everything."""
@@ -187,9 +190,9 @@ class LocalStaging:
     def _free_bytes(self) -> int:
         self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         room = os.statvfs(self._directory)
-        # A file system that counts its inodes and has none left takes no file, however many blocks are free.
-        no_inodes = room.f_files > 0 and room.f_favail == 0
-        return 0 if no_inodes else room.f_bavail * room.f_frsize
+        # A file system that counts its inodes and has next to none left takes no upload, however many blocks are free.
+        few_inodes = room.f_files > 0 and room.f_favail < INODES_PER_UPLOAD
+        return 0 if few_inodes else room.f_bavail * room.f_frsize
 
     def _sweep(self, *, older_than: timedelta) -> int:
         limit = (self._clock.now() - older_than).timestamp()

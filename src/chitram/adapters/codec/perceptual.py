@@ -5,8 +5,9 @@ import math
 from itertools import product
 from operator import mul
 
-from fast_thumbhash import rgba_to_thumb_hash
 from PIL import Image
+
+from chitram.adapters.codec.thumbhash import thumbhash
 
 _SIDE = 32
 _HALF = _SIDE // 2
@@ -15,7 +16,7 @@ _FREQUENCIES = sorted(product(range(11), repeat=2), key=lambda f: (f[0] + f[1], 
 _ORDERS = 1 + max(max(f) for f in _FREQUENCIES)
 #: The first half of each cosine: the second half is its mirror image, with the other sign where the order is odd.
 _COSINES = tuple(tuple(math.cos(math.pi * u * (2 * x + 1) / (2 * _SIDE)) for x in range(_HALF)) for u in range(_ORDERS))
-_THUMBHASH_SIDE = 48
+_THUMBHASH_SIDE = 32
 
 
 def perceptual_hash(image: Image.Image) -> int:
@@ -37,7 +38,7 @@ def placeholder(image: Image.Image) -> str:
     """A thumbhash, base64, of an RGB or RGBA picture."""
     small = image.convert("RGBA")
     small.thumbnail((_THUMBHASH_SIDE, _THUMBHASH_SIDE), Image.Resampling.BOX)
-    return base64.b64encode(bytes(rgba_to_thumb_hash(small.width, small.height, small.tobytes()))).decode("ascii")
+    return base64.b64encode(thumbhash(small)).decode("ascii")
 
 
 def flattened(image: Image.Image) -> Image.Image:

@@ -150,6 +150,11 @@ class SandboxedCodec:
             self._idle.pop().close()
         await self._server.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process below which all others are."""
+        return self._server.pid
+
     def stats(self) -> SandboxStats:
         """Figures for the metrics."""
         return SandboxStats(

@@ -72,12 +72,12 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install(libc: ctypes.CDLL) -> bool:
-    """Put the filter on this process, for good; False where there is none for this kernel or architecture.
+def install(libc: ctypes.CDLL, *, machine: str | None = None) -> bool:
+    """Put the filter on this process, for good; False where there is none for this kernel or `machine`.
 
     Needs PR_SET_NO_NEW_PRIVS before it.
     """
-    architecture = _ARCHITECTURES.get(platform.machine())
+    architecture = _ARCHITECTURES.get(machine or platform.machine())
     if architecture is None:
         return False
     code = _compile(architecture, own_pid=os.getpid())

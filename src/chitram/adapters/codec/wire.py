@@ -140,7 +140,7 @@ def parse_inspected(reply: Reply, *, budget: Budget, file_size: int) -> Inspecte
     """The Inspected in a reply about a file of `file_size` bytes; ProtocolError when it cannot be true."""
     result = reply.result
     content_type = result.get("content_type")
-    if content_type not in budget.content_types or content_type not in FORMATS:
+    if not isinstance(content_type, str) or content_type not in budget.content_types & FORMATS.keys():
         raise ProtocolError("the content type is not one that was allowed")
     width = _integer(result.get("width"), at_least=1, at_most=budget.max_pixels)
     height = _integer(result.get("height"), at_least=1, at_most=budget.max_pixels)
@@ -176,10 +176,10 @@ def parse_refusal(content: Mapping[str, Any]) -> tuple[InvalidReason, str] | Non
     """Why the file was refused, when the reply says so."""
     if "refused" not in content:
         return None
-    message = content.get("message")
-    if content["refused"] not in set(InvalidReason) or not isinstance(message, str):
+    reason, message = content["refused"], content.get("message")
+    if not isinstance(reason, str) or reason not in set(InvalidReason) or not isinstance(message, str):
         raise ProtocolError("the reason is none")
-    return InvalidReason(content["refused"]), "".join(c for c in message if c.isprintable())[:MAX_MESSAGE]
+    return InvalidReason(reason), "".join(c for c in message if c.isprintable())[:MAX_MESSAGE]
 
 
 def _parse_pieces(value: object, *, blobs: Sequence[bytes], file_size: int) -> tuple[Span | bytes, ...] | None:

@@ -75,13 +75,9 @@ def connect(path: Path, *, read_only: bool = False, busy_timeout: float = BUSY_T
     except BaseException:
         connection.close()
         raise
-    connection.create_function("bit_distance", 2, bit_distance, deterministic=True)
+    # SQLite has no popcount of its own. int.bit_count is called without a Python frame around it.
+    connection.create_function("bit_count", 1, int.bit_count, deterministic=True)
     return connection
-
-
-def bit_distance(left: int, right: int) -> int:
-    """In how many of 64 bits two signed numbers differ."""
-    return ((left ^ right) & 0xFFFF_FFFF_FFFF_FFFF).bit_count()
 
 
 def writer_engine(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> Engine:

@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from chitram.adapters.db.column_types import signed64
 from chitram.adapters.db.connections import Statements
-from chitram.adapters.db.dialects import BitDistance
+from chitram.adapters.db.dialects import BitDistance, is_one_of
 from chitram.adapters.db.perceptual import permuted, probe_keys
 from chitram.adapters.db.records import record_of, select_records
-from chitram.adapters.db.tables import IS_RENDERABLE, images, perceptual_bands
+from chitram.adapters.db.tables import IS_RENDERABLE, blobs, images, perceptual_bands
 from chitram.domain.images import ImageRecord, Visibility
 from chitram.ports.unit_of_work import Similar
 
@@ -36,14 +36,13 @@ async def near_blobs(statements: Statements, perceptual_hash: int, *, distance: 
     """Bits → ids of the blobs, in whatever state, whose hashes differ in so many, up to `distance` (0 to 16)."""
     keys = probe_keys(perceptual_hash, distance=distance)
     bits = BitDistance(perceptual_bands.c.hash, signed64(permuted(perceptual_hash)))
-    statement = select(perceptual_bands.c.blob_id, bits).where(bits <= distance)
-    distances: dict[int, int] = {}
-    for start in range(0, len(keys), CHUNK):
-        chunk = keys[start : start + CHUNK]
-        rows = await statements.rows(statement.where(perceptual_bands.c.band_key.in_(chunk)))
-        distances.update((row[0], row[1]) for row in rows)
+    statement = select(perceptual_bands.c.blob_id, bits).where(
+        is_one_of(perceptual_bands.c.band_key, keys, dialect=statements.dialect), bits <= distance
+    )
+    # A blob is found once for each of its bands that are near enough.
+    found = {tuple(row) for row in await statements.rows(statement)}
     by_distance: defaultdict[int, list[int]] = defaultdict(list)
-    for blob_id, blob_distance in distances.items():
+    for blob_id, blob_distance in sorted(found):
         by_distance[blob_distance].append(blob_id)
     return by_distance
 
@@ -56,8 +55,9 @@ async def _newest_public(
         rows = await statements.rows(
             select_records()
             .where(
-                images.c.blob_id.in_(blob_ids[start : start + CHUNK]),
-                images.c.visibility == Visibility.PUBLIC,
+                blobs.c.id.in_(blob_ids[start : start + CHUNK]),
+                # A function of the column, or the planner walks the whole public list for the sake of its order.
+                func.lower(images.c.visibility) == Visibility.PUBLIC.value,
                 images.c.id != exclude,
                 IS_RENDERABLE,
             )

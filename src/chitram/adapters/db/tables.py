@@ -69,8 +69,7 @@ images = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("delete_token_hash", String(64)),
     Column("received_sha256", String(64), nullable=False),
-    # With the visibility, so that for the public images of a blob it beats the index of the public list.
-    Index(None, "blob_id", "visibility"),
+    Index(None, "blob_id"),
     # The public list reads it backwards, newest first.
     Index(None, "visibility", "created_at", "id"),
     # The look-up by id is one descent of one tree.

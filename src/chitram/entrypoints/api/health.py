@@ -44,7 +44,11 @@ class ReadyResponse(BaseModel):
     checks: dict[str, str]
 
 
-@router.get("/health", responses={503: {"model": HealthResponse, "description": "Database or storage is down."}})
+@router.get(
+    "/health",
+    summary="The service and each of its parts",
+    responses={503: {"model": HealthResponse, "description": "Database or storage is down."}},
+)
 async def health(request: Request) -> JSONResponse:
     """The state of the service and of each of its parts."""
     application = wired(request)
@@ -64,13 +68,17 @@ async def health(request: Request) -> JSONResponse:
     return _uncached(body, status=503 if report.status is Status.UNHEALTHY else 200)
 
 
-@router.get("/health/live")
+@router.get("/health/live", summary="Does the process answer?")
 async def live() -> LiveResponse:
     """Whether the process answers at all; looks at nothing else."""
     return LiveResponse()
 
 
-@router.get("/health/ready", responses={503: {"model": ReadyResponse, "description": "Send requests elsewhere."}})
+@router.get(
+    "/health/ready",
+    summary="Should it be sent requests?",
+    responses={503: {"model": ReadyResponse, "description": "Send requests elsewhere."}},
+)
 async def ready(request: Request) -> JSONResponse:
     """Whether this process should be sent requests."""
     application = wired(request)
@@ -87,7 +95,9 @@ async def ready(request: Request) -> JSONResponse:
     return _uncached(ReadyResponse(status=state, checks=checks), status=200)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics", summary="Prometheus metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics; elsewhere when METRICS_BIND names another address."""
     application = wired(request)

@@ -116,6 +116,7 @@ TOKEN_PARAMETERS: dict[str, Any] = {
 
 @router.post(
     "/upload",
+    summary="Upload a picture",
     status_code=201,
     response_model=UploadResponse,
     responses=_errors(400, 401, 408, 413, 422, 429, 503, 507),
@@ -137,7 +138,7 @@ async def upload(request: Request) -> Response:
     return _json(body, status=201, headers=headers)
 
 
-@router.get("", response_model=ImagePage, responses=_errors(422, 503))
+@router.get("", summary="Public images, newest first", response_model=ImagePage, responses=_errors(422, 503))
 async def list_public(
     request: Request,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
@@ -158,7 +159,12 @@ async def list_public(
     return _json({"items": items, "next_cursor": next_cursor}, headers=headers)
 
 
-@router.get("/{image_id}/checksum", response_model=Checksum, responses=_errors(401, 404, 503))
+@router.get(
+    "/{image_id}/checksum",
+    summary="Digest and length of the stored bytes",
+    response_model=Checksum,
+    responses=_errors(401, 404, 503),
+)
 async def checksum(request: Request, image_id: str) -> Response:
     """The digest and the length of the stored bytes."""
     found = await wired(request).images.find(image_id, viewer=_viewer(request))
@@ -168,6 +174,7 @@ async def checksum(request: Request, image_id: str) -> Response:
 
 @router.post(
     "/{image_id}/verify",
+    summary="Compare the stored bytes with their digest",
     response_model=VerificationResponse,
     responses=_errors(401, 403, 404, 429, 503),
     openapi_extra=TOKEN_PARAMETERS,
@@ -189,7 +196,12 @@ async def verify(request: Request, image_id: str) -> Response:
     )
 
 
-@router.get("/{image_id}/similar", response_model=SimilarImages, responses=_errors(401, 404, 422, 503))
+@router.get(
+    "/{image_id}/similar",
+    summary="Public images that look like this one",
+    response_model=SimilarImages,
+    responses=_errors(401, 404, 422, 503),
+)
 async def similar(
     request: Request,
     image_id: str,
@@ -202,7 +214,13 @@ async def similar(
     return _json({"items": [metadata(m.record, base=base) | {"distance": m.distance} for m in matches]})
 
 
-@router.delete("/{image_id}", status_code=204, responses=_errors(401, 403, 404, 503), openapi_extra=TOKEN_PARAMETERS)
+@router.delete(
+    "/{image_id}",
+    summary="Delete an image",
+    status_code=204,
+    responses=_errors(401, 403, 404, 503),
+    openapi_extra=TOKEN_PARAMETERS,
+)
 async def delete(request: Request, image_id: str) -> Response:
     """Delete an image. Nobody is shown it any more once this has been answered."""
     await wired(request).images.delete(image_id, viewer=_viewer(request))

@@ -9,6 +9,7 @@ import uvicorn
 from chitram.bootstrap import StartupError, prepare
 from chitram.entrypoints.cli.loading import fail, settings_or_exit
 from chitram.entrypoints.support.protocol import guarded_protocol
+from chitram.settings import Settings
 
 #: In-flight uploads may finish after SIGTERM, in seconds.
 DRAIN_SECONDS = 30
@@ -36,6 +37,10 @@ def serve(
         prepare(settings)
     except StartupError as error:
         fail(str(error), status=1)
+    _run(settings, host=host, port=port, tls_certificate=tls_certificate, tls_key=tls_key)
+
+
+def _run(settings: Settings, *, host: str, port: int, tls_certificate: Path | None, tls_key: Path | None) -> None:
     uvicorn.run(
         "chitram.entrypoints.asgi:create_app",
         factory=True,

@@ -110,9 +110,6 @@ class Door:
         if target.image_id is None:
             raise ImageNotFound
         found = await self._images.find(target.image_id, viewer=viewer)
-        if found.record.blob.broken_reason is not None:
-            # Shown to the owner alone, and nobody is one yet.
-            raise ImageNotFound
         return _Request(scope, send, headers, query, found.record, found.cache)
 
     async def _metadata(self, request: _Request) -> None:

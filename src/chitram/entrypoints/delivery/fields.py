@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from chitram.domain.images import ImageRecord, Visibility
 from chitram.domain.media import FORMATS
 from chitram.entrypoints.support.asgi import Headers
-from chitram.entrypoints.support.caching import REVALIDATE, cache_control, http_date
+from chitram.entrypoints.support.caching import PRIVATE, REVALIDATE, cache_control, http_date
 from chitram.entrypoints.support.disposition import content_disposition
 
 #: What a picture may do when somebody opens it as a page: nothing.
@@ -32,16 +32,17 @@ _BY_VISIBILITY = {
 
 def safety_fields(record: ImageRecord) -> Headers:
     """What keeps the bytes inert, whatever they are. The list is shared: do not change it."""
-    return _BY_VISIBILITY[record.image.visibility]
+    return _PRIVATE_FIELDS if record.hidden else _BY_VISIBILITY[record.image.visibility]
 
 
 def validator_fields(record: ImageRecord, *, etag: bytes, version: str | None) -> Headers:
     """What 200, 206 and 304 have in common, RFC 9110 says. `version` is the content version in the query."""
-    image = record.image
+    # What was shown to somebody for their token must not be handed on by a cache.
+    visibility = Visibility.PRIVATE if record.hidden else record.image.visibility
     return [
         (b"etag", etag),
-        (b"cache-control", cache_control(image.visibility, version=record.version, requested=version)),
-        (b"last-modified", http_date(image.created_at)),
+        (b"cache-control", cache_control(visibility, version=record.version, requested=version)),
+        (b"last-modified", http_date(record.image.created_at)),
         *safety_fields(record),
     ]
 
@@ -77,12 +78,11 @@ def _thumbnail_name(filename: str, content_type: str | None, *, size: int, attac
 
 def metadata_fields(record: ImageRecord, *, etag: bytes, cache: str) -> Headers:
     """Fields of the metadata, which change with the state of the thumbnails, so caches have to ask each time."""
-    private = record.image.visibility is Visibility.PRIVATE
     fields: Headers = [
         (b"etag", etag),
-        (b"cache-control", b"private, no-store" if private else REVALIDATE),
+        (b"cache-control", PRIVATE if record.hidden else REVALIDATE),
         (b"x-cache", cache.encode()),
     ]
-    if record.image.visibility is not Visibility.PUBLIC:
+    if record.hidden or record.image.visibility is not Visibility.PUBLIC:
         fields.append(_NOT_INDEXED)
     return fields

@@ -5,7 +5,6 @@ One wrapper instead of a stack: each costs a coroutine and two closures a reques
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -17,7 +16,6 @@ from chitram.entrypoints.support.asgi import (
     HEADER_MAP,
     HOST,
     REQUEST_ID,
-    ROUTE,
     App,
     Receive,
     Scope,
@@ -33,9 +31,6 @@ from chitram.observability import AccessLog, Metrics
 
 #: Load balancers and orchestrators ask for these by address, not by name.
 HEALTH_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
-UNMATCHED = "unmatched"
-#: What a request is counted under whose client went away before there was an answer.
-CLIENT_CLOSED_REQUEST = 499
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
@@ -94,6 +89,7 @@ class Edge:
             await self._answer_failure(exchange, error)
         finally:
             self._metrics.requests_in_flight -= 1
+            exchange.finish()
             for step in self.leaving:
                 step(exchange)
 
@@ -107,7 +103,7 @@ class Edge:
         """Give the request an id, under which everything that is logged meanwhile can be found."""
         given = exchange.request_headers.get(b"x-request-id")
         identity = given.decode("latin-1") if given is not None else ""
-        if not _REQUEST_ID.match(identity):
+        if not identity or not _REQUEST_ID.match(identity):
             identity = self._make_request_id()
         exchange.scope[REQUEST_ID] = exchange.request_id = identity
         structlog.contextvars.bind_contextvars(request_id=identity)
@@ -134,7 +130,7 @@ class Edge:
         if isinstance(error, ChitramError):
             report(error, request_id=exchange.request_id)
         elif not exchange.started or exchange.complete:
-            _log.error("unexpected failure", route=_route(exchange), exc_info=error)
+            _log.error("unexpected failure", path=exchange.scope["path"], exc_info=error)
         if exchange.complete:
             await exchange.linger()
             return
@@ -149,10 +145,10 @@ class Edge:
     def _count(self, exchange: Exchange) -> None:
         method: str = exchange.scope["method"]
         self._metrics.request_answered(
-            route=_route(exchange),
+            route=exchange.route,
             method=method if method in _METHODS else "OTHER",
-            status=exchange.status or CLIENT_CLOSED_REQUEST,
-            seconds=time.perf_counter() - exchange.started_at,
+            status=exchange.status,
+            seconds=exchange.seconds,
         )
 
     def _write_access_log(self, exchange: Exchange) -> None:
@@ -164,17 +160,9 @@ class Edge:
             client=exchange.client,
             method=scope["method"],
             path=scope["path"],
-            route=_route(exchange),
-            status=exchange.status or CLIENT_CLOSED_REQUEST,
-            duration_ms=(time.perf_counter() - exchange.started_at) * 1000,
+            route=exchange.route,
+            status=exchange.status,
+            duration_ms=exchange.seconds * 1000,
             bytes_out=exchange.bytes_out,
             user_agent=exchange.request_headers.get(b"user-agent", b"").decode("latin-1"),
         )
-
-
-def _route(exchange: Exchange) -> str:
-    """The template of the route that answered: set by our doors, found by the framework's router, or unknown."""
-    found: str | None = exchange.scope.get(ROUTE)
-    if found is None:
-        found = getattr(exchange.scope.get("route"), "path", None)
-    return found or UNMATCHED

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping
 
-from chitram.entrypoints.support.asgi import REPLY_HEADERS, Headers, Message, Receive, Scope, Send
+from chitram.entrypoints.support.asgi import REPLY_HEADERS, ROUTE, Headers, Message, Receive, Scope, Send
 
 #: Fields that every answer carries, unless whoever made it set them otherwise.
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -30,6 +30,10 @@ KEEP_ALIVE_BYTES = 64 * 1024
 #: Clients that wait for 100 Continue lose patience after about a second and send all the same.
 _CONTINUE_SECONDS = 0.9
 
+UNMATCHED = "unmatched"
+#: The status of a request whose client went away before there was an answer.
+CLIENT_CLOSED_REQUEST = 499
+
 
 class Exchange:
     """Wraps `receive` and `send` of one request. `status` is that of the answer, 0 before."""
@@ -46,7 +50,9 @@ class Exchange:
         "receive",
         "request_headers",
         "request_id",
+        "route",
         "scope",
+        "seconds",
         "started",
         "started_at",
         "status",
@@ -60,6 +66,8 @@ class Exchange:
         self.client = ""
         self.status = 0
         self.bytes_out = 0
+        self.route = UNMATCHED
+        self.seconds = 0.0
         self.started = False
         self.complete = False
         self._receive = receive
@@ -133,6 +141,15 @@ class Exchange:
         waits = self.request_headers.get(b"expect", b"").lower() == b"100-continue"
         patient = time.perf_counter() - self.started_at < _CONTINUE_SECONDS
         return self._body_asked_for or not (waits and patient)
+
+    def finish(self) -> None:
+        """Settle `status`, `seconds` and `route`, a template that our doors set or the router found."""
+        self.seconds = time.perf_counter() - self.started_at
+        self.status = self.status or CLIENT_CLOSED_REQUEST
+        route = self.scope.get(ROUTE)
+        if route is None:
+            route = getattr(self.scope.get("route"), "path", None)
+        self.route = route or UNMATCHED
 
     async def linger(self) -> None:
         """After an early answer: read what the client still sends, within bounds, then end the answer."""

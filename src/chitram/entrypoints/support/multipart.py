@@ -178,6 +178,8 @@ class UploadForm:
         name = _text(part.name or "")
         if _is_file(part) and name == FILE_FIELD and self.filename is not None:
             raise InvalidRequest("There is more than one file in this form.", details={"field": FILE_FIELD})
+        if part.filename and name != FILE_FIELD and self.filename is None:
+            raise _no_file()  # a file under another name, which would be too much to read as text
         if name in self.fields or len(self.fields) >= MAX_FIELDS:
             raise InvalidRequest("The form has too many fields, or one of them twice.", details={"field": name[:64]})
         value = bytearray()

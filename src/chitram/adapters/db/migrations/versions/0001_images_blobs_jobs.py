@@ -100,7 +100,7 @@ def _create_images() -> None:
         sa.CheckConstraint("visibility IN ('public', 'unlisted', 'private')", name=op.f("ck_images_visibility")),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_images_blob_id_visibility", "images", ["blob_id", "visibility"])
+    op.create_index("ix_images_blob_id", "images", ["blob_id"])
     op.create_index("ix_images_visibility_created_at_id", "images", ["visibility", "created_at", "id"])
 
 

@@ -1,0 +1,129 @@
+"""The tree of all settings, and reading it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from chitram.settings.groups import (
+    AppSettings,
+    CacheSettings,
+    DatabaseSettings,
+    DecodeSettings,
+    Group,
+    HousekeepingSettings,
+    LimitSettings,
+    StorageSettings,
+    UploadSettings,
+)
+
+#: A secret shorter than this is refused in production, as are the ones that everybody knows.
+MIN_SECRET_BYTES = 32
+KNOWN_SECRETS = frozenset({"change-me", "changeme", "changethis", "secret", "dev-secret-key", "your-secret-key"})
+
+
+class SettingsError(ValueError):
+    """One line for each setting that cannot be used, beginning with the variable's name."""
+
+
+class Settings(BaseModel):
+    """The whole tree."""
+
+    model_config = ConfigDict(frozen=True)
+
+    app: AppSettings = Field(default_factory=AppSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    uploads: UploadSettings = Field(default_factory=UploadSettings)
+    decode: DecodeSettings = Field(default_factory=DecodeSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    housekeeping: HousekeepingSettings = Field(default_factory=HousekeepingSettings)
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url or f"sqlite:///{self.app.data_dir / 'chitram.db'}"
+
+    @property
+    def storage_path(self) -> Path:
+        return self.storage.local_path or self.app.data_dir / "storage"
+
+    def checked(self) -> Self:
+        """These settings, or SettingsError when they are not fit for the environment that they name."""
+        problems = []
+        if self.app.env == "production":
+            if not self.app.allowed_hosts:
+                problems.append("ALLOWED_HOSTS: required when APP_ENV=production")
+            if self.app.debug:
+                problems.append("DEBUG: must be off when APP_ENV=production")
+            problems += _weak_secret(self.app.secret_key)
+        if self.decode.timeout < self.decode.cpu_seconds:
+            problems.append("DECODE_TIMEOUT_SECONDS: must not be less than DECODE_CPU_SECONDS")
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return self
+
+
+def _weak_secret(secret: SecretStr | None) -> list[str]:
+    if secret is None:
+        return []
+    text = secret.get_secret_value()
+    if text.lower() in KNOWN_SECRETS or len(text.encode()) < MIN_SECRET_BYTES:
+        return [f"JWT_SECRET_KEY: must be a secret of at least {MIN_SECRET_BYTES} bytes when APP_ENV=production"]
+    return []
+
+
+class Entry(NamedTuple):
+    """One setting as documentation and `chitram settings` show it."""
+
+    variable: str
+    group: str
+    default: object
+    value: object
+    help: str
+    secret: bool
+
+
+def load_settings(*, env_file: Path | None = Path(".env")) -> Settings:
+    """Read every setting from the environment and `env_file`. SettingsError names what cannot be used."""
+    groups: dict[str, Group] = {}
+    problems: list[str] = []
+    for name, group in _groups():
+        try:
+            groups[name] = group(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings' own constructor
+        except ValidationError as error:
+            problems += [f"{e['loc'][0]}: {_sentence(e['msg'])}" for e in error.errors()]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**groups).checked()  # type: ignore[arg-type]  # each group is of the type that its field names
+
+
+def entries(settings: Settings) -> list[Entry]:
+    """Every setting with its default and present value, in the order of the tree."""
+    return [
+        Entry(
+            variable=str(field.validation_alias),
+            group=(group.__doc__ or "").strip(),
+            default=field.default,
+            value=getattr(getattr(settings, name), field_name),
+            help=field.description or "",
+            secret=_is_secret(field),
+        )
+        for name, group in _groups()
+        for field_name, field in group.model_fields.items()
+    ]
+
+
+def _groups() -> list[tuple[str, type[Group]]]:
+    fields: Mapping[str, FieldInfo] = Settings.model_fields
+    return [(name, field.annotation) for name, field in fields.items() if isinstance(field.annotation, type)]
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")

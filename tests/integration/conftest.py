@@ -1,0 +1,28 @@
+"""One empty service a test, behind its whole HTTP interface."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chitram.settings import AppSettings, LimitSettings, Settings
+from tests.factories.applications import House, house
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The defaults, without rate limits; a module may say otherwise."""
+    return Settings(app=AppSettings(env="test", data_dir=tmp_path), limits=LimitSettings(enabled=False))
+
+
+@pytest.fixture
+async def home(tmp_path: Path, settings: Settings) -> AsyncIterator[House]:
+    async with house(tmp_path, settings=settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(home: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with home.client() as opened:
+        yield opened
