@@ -180,7 +180,7 @@ async def test_opaque_png_modes(codec: Codec, mode: str) -> None:
     assert max(abs(a - b) for a, b in zip(reference, got, strict=True)) < 24
 
 
-@pytest.mark.parametrize("mode", ["LA", "PA", "RGBA", "RGBA16"])
+@pytest.mark.parametrize("mode", ["LA", "PA", "RGBA", "LA16", "RGBA16"])
 async def test_pictures_with_alpha_get_webp_thumbnails(codec: Codec, mode: str) -> None:
     found = await ingest(codec, pictures.png(200, 120, mode=mode))
     assert found.rendered.thumbnail_type == "image/webp"

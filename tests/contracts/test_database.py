@@ -10,11 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
-from chitram.domain.errors import ServiceUnavailable, StorageFull
+from chitram.domain.errors import ServiceUnavailable
 from tests.factories.databases import copy_migrated, database_url, open_migrated
 from tests.factories.rows import add_blob, add_image, new_blob
 
@@ -218,83 +217,6 @@ class TestContention:
         assert options["connection_wait"] + options["busy_timeout"] < 1
 
 
-class TestFailure:
-    async def test_a_full_disk_is_storage_full_and_passes(self, database):
-        async with database.begin() as work:
-            pages = await work.blobs._statements.first(text("PRAGMA page_count"))
-            await work.blobs._statements.first(text(f"PRAGMA max_page_count = {pages[0]}"))
-        with pytest.raises(StorageFull):  # noqa: PT012 - the block as a whole fails, at its end
-            async with database.begin() as work:
-                for number in range(1000):
-                    await add_blob(work, number)
-        assert await count_blobs(database) == 0
-        async with database.begin() as work:
-            await work.blobs._statements.first(text("PRAGMA max_page_count = 100000"))
-            await add_blob(work)
-        assert await count_blobs(database) == 1
-
-    async def test_a_transaction_in_which_the_database_failed_cannot_be_kept(self, database):
-        async with database.begin() as work:
-            pages = await work.blobs._statements.first(text("PRAGMA page_count"))
-            await work.blobs._statements.first(text(f"PRAGMA max_page_count = {pages[0]}"))
-        with pytest.raises(StorageFull):  # noqa: PT012 - the block as a whole fails, at its end
-            async with database.begin() as work:
-                with contextlib.suppress(StorageFull):
-                    for number in range(1000):
-                        await add_blob(work, number)
-                # SQLite has undone everything by itself: what comes now would stand alone.
-                with pytest.raises(StorageFull):
-                    await add_blob(work, "one more")
-        assert await count_blobs(database) == 0
-
-    async def test_a_failed_commit_is_a_failed_transaction(self, database, path):
-        seen = []
-
-        async def effect() -> None:
-            seen.append("ran")
-
-        with pytest.raises(IntegrityError):  # noqa: PT012 - the block as a whole fails, at its end
-            async with database.begin() as work:
-                # The row is missing until the commit, which is the only moment that can refuse it.
-                await work.blobs._statements.change(text("PRAGMA defer_foreign_keys = ON"))
-                work.after_commit(effect)
-                await add_blob(work)
-                await add_image(work, 1, blob_id=404)
-        assert seen == []
-        assert await count_blobs(database) == 0
-        async with database.begin() as work:
-            await add_blob(work)
-
-    @pytest.mark.parametrize("pool", ["_writer", "_readers"])
-    async def test_a_broken_connection_is_replaced(self, database, pool):
-        for thread in getattr(database, pool)._threads:
-            if thread._driver_connection is not None:
-                thread._driver_connection.close()
-        with pytest.raises(ServiceUnavailable):  # noqa: PT012 - the block as a whole fails, at its end
-            if pool == "_writer":
-                async with database.begin() as work:
-                    await add_blob(work)
-            else:
-                await count_blobs(database)
-        async with database.begin() as work:
-            await add_blob(work)
-        assert await count_blobs(database) == 1
-
-    async def test_a_connection_that_breaks_within_a_transaction_is_replaced_after_it(self, database):
-        with pytest.raises(ServiceUnavailable):  # noqa: PT012 - the block as a whole fails, at its end
-            async with database.begin() as work:
-                await add_blob(work)
-                database._writer._threads[0]._driver_connection.close()
-                with pytest.raises(ServiceUnavailable):
-                    await add_blob(work, "lost")
-                # A fresh connection must not take up where the broken one left off.
-                with pytest.raises(ServiceUnavailable):
-                    await add_blob(work, "alone")
-        assert await count_blobs(database) == 0
-        async with database.begin() as work:
-            await add_blob(work)
-
-
 class TestCheck:
     async def test_a_database_that_answers(self, database):
         await database.check()
@@ -337,116 +259,3 @@ class TestCheck:
             if thread.name.startswith("database-"):
                 thread.join(5)
         assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("database-")]
-
-
-class TestCancellation:
-    """A coroutine that is cancelled at any await leaves neither an open transaction nor a connection of no use."""
-
-    @pytest.mark.parametrize("awaits", range(14))
-    async def test_at_every_await_of_a_transaction(self, database, awaits):
-        effects = []
-
-        async def effect() -> None:
-            effects.append("ran")
-
-        async def write() -> None:
-            async with database.begin() as work:
-                work.after_commit(effect)
-                blob = await add_blob(work)
-                await add_image(work, 1, blob_id=blob.id)
-
-        task = asyncio.create_task(write())
-        for _ in range(awaits):
-            await _next_step(task)
-        task.cancel()
-        await asyncio.wait([task])
-        kept = await count_blobs(database)
-        # Either all of it or nothing, and the effects go with it.
-        assert len(effects) == kept
-        async with database.read() as view:
-            assert await view.images.count() == kept
-        async with database.begin() as work:
-            await add_blob(work, "the writer is free")
-        assert await count_blobs(database) == kept + 1
-
-    async def test_while_a_statement_runs_stops_it(self, database):
-        endless = text(
-            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0"
-        )
-
-        async def run() -> None:
-            async with database.begin() as work:
-                await add_blob(work)
-                await work.blobs._statements.rows(endless)
-
-        task = asyncio.create_task(run())
-        await asyncio.sleep(0.05)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await count_blobs(database) == 0
-        async with database.begin() as work:
-            await add_blob(work)
-
-    async def test_swallowing_it_does_not_keep_half_a_transaction(self, database):
-        endless = text(
-            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n WHERE x < 0"
-        )
-        with pytest.raises(ServiceUnavailable):  # noqa: PT012 - the block as a whole fails, at its end
-            async with database.begin() as work:
-                await add_blob(work)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        await work.blobs._statements.rows(endless)
-        assert await count_blobs(database) == 0
-
-    async def test_while_waiting_for_the_writer(self, database):
-        async def write() -> None:
-            async with database.begin() as work:
-                await add_blob(work)
-
-        async with database.begin():
-            task = asyncio.create_task(write())
-            await asyncio.sleep(0.01)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        await write()
-        assert await count_blobs(database) == 1
-
-    async def test_while_reading(self, database):
-        async def read() -> None:
-            async with database.read() as view:
-                await view.blobs.counts()
-
-        for awaits in range(6):
-            task = asyncio.create_task(read())
-            for _ in range(awaits):
-                await _next_step(task)
-            task.cancel()
-            await asyncio.wait([task])
-        async with database.read(), database.read():
-            pass
-
-    async def test_more_than_once(self, database):
-        async def write() -> None:
-            async with database.begin() as work:
-                await add_blob(work)
-                await asyncio.Event().wait()
-
-        task = asyncio.create_task(write())
-        await asyncio.sleep(0.05)
-        task.cancel()
-        for _ in range(3):
-            await asyncio.sleep(0)
-            task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        async with database.begin() as work:
-            await add_blob(work)
-        assert await count_blobs(database) == 1
-
-
-async def _next_step(task: asyncio.Task[None]) -> None:
-    """Let the loop go round until a thread has answered once, or the task has ended."""
-    await asyncio.wait([task], timeout=0.002)

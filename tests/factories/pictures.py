@@ -3,7 +3,7 @@
     jpeg(640, 480)                          a photograph-like JPEG
     jpeg(640, 480, orientation=6)           stored lying, shown upright as 480 x 640
     jpeg(640, 480, secrets=True)            with `SECRET` in every metadata container of the format
-    png(64, 64, mode="LA")                  any of 1, L, LA, P, PA, RGB, RGBA, L16, RGB16, RGBA16
+    png(64, 64, mode="LA")                  any of 1, L, LA, P, PA, RGB, RGBA, L16, LA16, RGB16, RGBA16
     webp(64, 64, frames=3), gif(64, 64, frames=3), avif(64, 64), apng(64, 64, frames=3)
 
 `seed` tells pictures apart: other seeds look different.
@@ -169,7 +169,7 @@ def png(
     icc: bytes | None = None,
     secrets: bool = False,
 ) -> bytes:
-    """A PNG. Modes that Pillow cannot write (L16, RGB16, RGBA16) are written here."""
+    """A PNG. Modes that Pillow cannot write (L16, LA16, RGB16, RGBA16) are written here."""
     upright = scene(width, height, seed=seed)
     picture = stored(upright, orientation=orientation)
     if mode.endswith("16"):
@@ -202,7 +202,7 @@ def _deep_png(picture: Image.Image, *, mode: str) -> bytes:
     deep = bytes(byte for value in raw for byte in (value, value))
     stride = len(deep) // picture.height
     rows = b"".join(b"\0" + deep[y * stride : (y + 1) * stride] for y in range(picture.height))
-    colour_type = {"L": 0, "RGB": 2, "RGBA": 6}[mode]
+    colour_type = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[mode]
     return png_of(picture.width, picture.height, rows=zlib.compress(rows), depth=16, colour_type=colour_type)
 
 

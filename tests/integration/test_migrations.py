@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from alembic import op
 from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 from chitram.adapters.db import migrate
 from chitram.adapters.db.tables import metadata
@@ -136,6 +137,13 @@ class TestRefusals:
         path.write_bytes(b"no database" * 1000)
         with pytest.raises(ServiceUnavailable):
             migrate.upgrade(database_url(path))
+
+    def test_a_database_of_another_program(self, path):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE blobs (theirs)")
+        with pytest.raises(OperationalError, match="already exists"):
+            migrate.upgrade(database_url(path))
+        assert schema(path) == {"blobs": "CREATETABLEblobs(theirs)"}
 
 
 class TestAllOrNothing:

@@ -310,7 +310,7 @@ class TestForm:
         ("body", "content_type"),
         [
             (b"no form at all", "multipart/form-data; boundary=x"),
-            (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n', "multipart/form-data;boundary=x"),
+            (b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nx', "multipart/form-data; boundary=x"),
             (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
             (b"", "multipart/form-data"),
         ],

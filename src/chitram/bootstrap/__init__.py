@@ -58,6 +58,7 @@ async def running(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Appl
     async with AsyncExitStack() as stack:
         codec = await _start_codec(settings)
         stack.push_async_callback(codec.aclose)
+        metrics.watch_codec(codec.stats)
         application = await _assemble(settings, stack, metrics=metrics, codec=codec)
         await application.runner.start()
         stack.push_async_callback(application.runner.stop, patience=DRAIN_PATIENCE)

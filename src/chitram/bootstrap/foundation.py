@@ -11,6 +11,7 @@ from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.adapters.memory.cache import DisabledRecordCache, MemoryRecordCache
 from chitram.adapters.memory.clock import SystemClock, SystemIdentifiers
 from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
+from chitram.adapters.observed import ObservedBlobStore, ObservedRecordCache, Timed
 from chitram.observability import Metrics
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
@@ -62,17 +63,25 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack, *, metrics: 
         metrics=metrics,
         database=database,
         lookup=lookup,
-        blobs=blobs,
+        blobs=ObservedBlobStore(blobs, record=_storage_timer(metrics)),
         staging=staging,
         codec=codec,
-        cache=_record_cache(settings, clock),
+        cache=_record_cache(settings, clock, metrics=metrics),
         limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
         clock=clock,
         identifiers=identifiers,
     )
 
 
-def _record_cache(settings: Settings, clock: SystemClock) -> RecordCache:
+def _record_cache(settings: Settings, clock: SystemClock, *, metrics: Metrics) -> RecordCache:
     if not settings.cache.enabled:
         return DisabledRecordCache()
-    return MemoryRecordCache(max_entries=settings.cache.max_entries, ttl=settings.cache.ttl_seconds, clock=clock)
+    cache = MemoryRecordCache(max_entries=settings.cache.max_entries, ttl=settings.cache.ttl_seconds, clock=clock)
+    return ObservedRecordCache(cache, count=lambda result: metrics.record_cache_asked(hit=result == "hit"))
+
+
+def _storage_timer(metrics: Metrics) -> Timed:
+    def record(*, operation: str, seconds: float, outcome: str) -> None:
+        metrics.storage_operated(operation, seconds=seconds, failed=outcome != "ok")
+
+    return record

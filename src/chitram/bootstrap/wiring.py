@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from chitram.adapters.jobs.embedded import EmbeddedRunner, EmbeddedSignal, Sweep
 from chitram.adapters.memory.cache import MemoryByteCache
+from chitram.adapters.observed import ObservedByteCache
 from chitram.bootstrap.foundation import Foundation
 from chitram.bootstrap.preparation import load_secret
 from chitram.domain.jobs import JobKind
@@ -103,9 +104,11 @@ def wire(found: Foundation) -> Application:
 
 
 def _thumbnails(found: Foundation, signal: EmbeddedSignal) -> Thumbnails:
-    memory = MemoryByteCache(
+    cache = MemoryByteCache(
         max_bytes=found.settings.cache.thumbnail_mb * MEBIBYTE, max_object_bytes=MAX_CACHED_THUMBNAIL
     )
+    metrics = found.metrics
+    memory = ObservedByteCache(cache, count=lambda result: metrics.thumbnail_cache_asked(hit=result == "hit"))
     return Thumbnails(
         budget=_budget(found.settings),
         database=found.database,

@@ -30,7 +30,7 @@ class StagedFile(Protocol):
         ...
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append `data`. StorageFull when the disk is. At most some 256 KiB are held in memory."""
+        """Append `data`. StorageFull when the disk is. At most some 512 KiB are held in memory."""
         ...
 
     async def flush(self) -> None:

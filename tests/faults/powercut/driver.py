@@ -4,7 +4,7 @@
 
 staging → put → SQLite commit → "answered KEY SHA256" on standard output, or "failed CODE". With --on-demand one image
 is stored for every line that is read. CHITRAM_DRIVER_WITHOUT names what is left out, to see whether a test notices:
-"file", "directory", "parents" (their fsync) or "database" (its synchronous commit), separated by commas.
+"file", "directory", "parents", "thumbnails" (their fsync) or "database" (its synchronous commit), separated by commas.
 """
 
 import argparse
@@ -40,6 +40,8 @@ def leave_out_fsyncs() -> None:
             real(fd)
 
     os.fsync = fsync
+    if "thumbnails" in WITHOUT:
+        os.fdatasync = lambda fd: None
 
 
 def commit(path: Path, *, key: str, sha256: str) -> None:

@@ -56,9 +56,10 @@ def test_what_was_answered_survives_a_power_cut(tmp_path: Path, proof: Proof):
 @pytest.mark.parametrize(
     ("without", "what"),
     [
-        ("file,directory,parents,database", ("missing", "rows_lost")),
+        ("file,directory,parents,thumbnails,database", ("missing", "rows_lost")),
         ("file", ("damaged",)),
         ("database", ("rows_lost",)),
+        ("thumbnails", ("thumbnails_broken",)),
     ],
 )
 def test_without_care_something_would_be_lost(tmp_path: Path, without: str, what: tuple[str, ...]):

@@ -16,8 +16,8 @@ from chitram.domain.media import Span
 from chitram.ports.clock import Clock
 from chitram.ports.staging import StagedFile
 
-#: Hashing and writing this much takes 0.3 ms, three times what the hop to a thread costs.
-BUFFER_SIZE = 256 * 1024
+#: Hashing and writing this much takes 0.5 ms; the hop to a thread and back costs 0.08 ms each time.
+BUFFER_SIZE = 512 * 1024
 
 #: An original, its thumbnails, the database's log, and the directories of all of them.
 INODES_PER_UPLOAD = 16

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from chitram.adapters.blobs.failures import translated
@@ -22,23 +22,34 @@ class DiskThreads:
         A cancellation is raised only after the thread is through: it may be using descriptors and buffers that the
         caller gives up next. `undo` then gets the result that nobody will see, and is run in a thread as well.
         """
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, function)
+        job = self._executor.submit(function)
         cancelled: asyncio.CancelledError | None = None
-        while not future.done():
+        while not job.done():
             try:
-                await asyncio.wait((future,))
+                await _finished(job)
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is None:
             with translated():
-                return future.result()
-        # Asking for the exception also tells asyncio that it was not forgotten.
-        if future.exception() is None and undo is not None:
-            result = future.result()
+                return job.result()
+        if job.exception() is None and undo is not None:
+            result = job.result()
             await self.run(lambda: undo(result))
         raise cancelled
 
     def close(self) -> None:
         """Wait for what is running and end the threads. Nothing can be run any more."""
         self._executor.shutdown(wait=True)
+
+
+async def _finished(job: Future[T]) -> None:
+    """Wait until `job` is through. Cancelling this leaves the job alone, which wrapping it in a future would not."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    job.add_done_callback(lambda _: loop.call_soon_threadsafe(wake))
+    await waiter

@@ -71,8 +71,6 @@ def _by_vips(data: Buffer, *, structure: Structure, size: tuple[int, int]) -> Im
             scale = min(1.0, max(size) / max(structure.width, structure.height))
             image = vips.Image.webpload_buffer(data, access="sequential", fail_on="error", scale=scale)
         image = image.thumbnail_image(size[0], height=size[1], size="force", no_rotate=True)
-        if image.format != "uchar" or image.bands not in _MODES:
-            image = image.colourspace("srgb")
         pixels = image.write_to_memory()
     except vips.Error as error:
         raise _refusal(str(error)) from None

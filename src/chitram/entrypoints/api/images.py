@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from chitram.bootstrap import Application
 from chitram.domain.access import Viewer
-from chitram.domain.errors import ChitramError, RateLimitExceeded, ValidationFailed
+from chitram.domain.errors import ChitramError, MethodNotAllowed, RateLimitExceeded, ValidationFailed
 from chitram.domain.images import Visibility
 from chitram.domain.limits import VERIFY
 from chitram.entrypoints.support.asgi import CLIENT, REPLY_HEADERS, header_map
@@ -138,7 +138,13 @@ async def upload(request: Request) -> Response:
     return _json(body, status=201, headers=headers)
 
 
-@router.get("", summary="Public images, newest first", response_model=ImagePage, responses=_errors(422, 503))
+@router.delete("/upload", include_in_schema=False)
+async def refuse_deletion() -> Response:
+    """Keep this address from being taken for an image's."""
+    raise MethodNotAllowed(details={"allow": ["POST"]})
+
+
+@router.get("", summary="Public images, newest first", response_model=ImagePage, responses=_errors(401, 422, 503))
 async def list_public(
     request: Request,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
@@ -281,4 +287,6 @@ def _base(application: Application, request: Request) -> str:
 
 
 def _json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return PlainResponse(render(value), status_code=status, headers=headers, media_type="application/json")
+    # Answers here hold a secret or change with every request, unless the route says otherwise.
+    fields = {"Cache-Control": "no-store"} | (headers or {})
+    return PlainResponse(render(value), status_code=status, headers=fields, media_type="application/json")

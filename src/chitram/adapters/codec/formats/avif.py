@@ -98,7 +98,12 @@ def _primary(data: Buffer, items: Items, *, budget: Budget) -> tuple[tuple[int, 
             check_size(*_extent_size(data, box), budget=budget)
     properties = items.properties.get(items.primary or 0, ())
     size = next((_extent_size(data, box) for box in properties if box.kind == b"ispe"), None)
-    if items.primary is None or items.kinds.get(items.primary) not in _PICTURES or size is None:
+    if (
+        items.primary is None
+        or items.kinds.get(items.primary) not in _PICTURES
+        or size is None
+        or not items.extents.get(items.primary)
+    ):
         raise corrupt("it has no primary picture")
     turning, profile = Turning(), None
     for box in properties:
