@@ -339,6 +339,23 @@ def test_directories_are_settled_once_and_again_when_forgotten(tmp_path: Path):
     directories.settle(("a/b",))
     directories.forget("a")
     assert directories.make("a/b") == ("a", "a/b")
+    directories.forget("")
+    assert directories.make("") == ()
+
+
+async def test_a_key_may_lie_directly_in_the_root(store: LocalBlobStore, staging: LocalStaging):
+    await put(store, staging, "alone", b"x")
+    await store.put_disposable("also", b"y")
+    assert sorted([info.key async for info in store.list("")]) == ["alone", "also"]
+    await store.erase("alone")
+    assert await store.head("alone") is None
+
+
+async def test_what_only_looks_like_a_process_directory_is_left_alone(store: LocalBlobStore, root: Path):
+    await store.check()
+    (root / ".incoming" / "process-note").write_text("a file")
+    await store.prepare(expect_data=True)
+    assert (root / ".incoming" / "process-note").exists()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

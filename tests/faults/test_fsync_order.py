@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.tracing import Call, attached, other_thread, read_trace, require_strace
+from tests.proofs import Proof
 
 pytestmark = pytest.mark.slow
 
@@ -155,7 +156,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("persistent", ["", "+"], ids=["once", "from then on"])
 @pytest.mark.parametrize(("call", "error"), FAULTS, ids=[f"{call}-{error}" for call, error in FAULTS])
-def test_whichever_call_fails_no_answer_is_wrong(tmp_path: Path, call: str, error: str, persistent: str):
+def test_whichever_call_fails_no_answer_is_wrong(tmp_path: Path, proof: Proof, call: str, error: str, persistent: str):
     """Fail the first, the second, ... call of its kind, until an upload makes fewer of them than that."""
     answers: list[str] = []
     failures = 0
@@ -183,6 +184,7 @@ def test_whichever_call_fails_no_answer_is_wrong(tmp_path: Path, call: str, erro
         assert failures == len(answers)
     full = {answer for answer in answers if answer == "failed STORAGE_FULL"}
     assert bool(full) == (error == "ENOSPC" and call != "pwrite64")
+    proof.record("D2", f"{call} failed with {error}{persistent}: refused or answered rightly", len(answers))
 
 
 @pytest.mark.parametrize("call", ["fsync", "link", "mkdir", "write", "rename", "unlink", "pwrite64", "close"])

@@ -63,7 +63,6 @@ AMBIGUOUS = {
 }
 BROKEN_HEADS = {
     "bare line feeds": b"GET /health/live HTTP/1.1\nHost: localhost\n\n",
-    "no version": b"GET /health/live\r\n\r\n",
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "blank in the target": b"GET /health /live HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "blank before the method": b" GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -81,7 +80,7 @@ BROKEN_CHUNKS = {
 
 
 def expect_one_refusal(server: Server, client: httpx.Client, data: bytes) -> None:
-    """At most one answer, a refusal, and the end of the connection: nobody is in doubt where the next request begins."""
+    """At most one answer, a refusal, and the end of the connection: nobody doubts where the next request begins."""
     answers = converse(server.port, data)
     assert answers.statuses in ([], [400]), answers.data
     assert answers.closed
@@ -96,6 +95,10 @@ def test_ambiguous_framing_is_refused(server: Server, client: httpx.Client, fiel
 @pytest.mark.parametrize("data", BROKEN_HEADS.values(), ids=BROKEN_HEADS.keys())
 def test_broken_heads_are_refused(server: Server, client: httpx.Client, data: bytes):
     expect_one_refusal(server, client, data + SMUGGLED)
+
+
+def test_a_request_without_version_is_the_last_one(server: Server):
+    assert len(converse(server.port, b"GET /health/live\r\n\r\n" + SMUGGLED).statuses) == 1
 
 
 @pytest.mark.parametrize("body", BROKEN_CHUNKS.values(), ids=BROKEN_CHUNKS.keys())
@@ -158,6 +161,7 @@ ABUSED_FORMS = {
     "boundary in the file": (part('form-data; name="file"; filename="a"', f"\r\n--{BOUNDARY}".encode()) + END, {400}),
     "nothing": (b"", {400, 422}),
 }
+CODES = {"INVALID_REQUEST", "VALIDATION_ERROR", "INVALID_FILE_FORMAT", "FILE_TOO_LARGE"}
 
 
 @pytest.mark.parametrize("name", ABUSED_FORMS)
@@ -168,7 +172,7 @@ def test_abused_forms_are_refused(server: Server, client: httpx.Client, name: st
         fields = {"Content-Type": FORM.removeprefix("Content-Type: ")}
         answer = client.post(UPLOAD, content=body, headers=fields)
         assert answer.status_code in statuses, answer.text
-        assert answer.json()["detail"]["code"] in {"INVALID_REQUEST", "VALIDATION_ERROR", "INVALID_FILE_FORMAT"}
+        assert answer.json()["detail"]["code"] in CODES
         pieces = (body[at : at + 7] for at in range(0, min(len(body), 3_000), 7))
         assert client.post(UPLOAD, content=pieces, headers=fields).status_code in {*statuses, 400}
     assert others.failures == []

@@ -19,7 +19,7 @@ NASTY = 'a\r\n{"event": "forged"}\x1b[31m\u2028end'
 @pytest.fixture(autouse=True)
 def logging_as_it_was():
     root = logging.getLogger()
-    names = ("uvicorn", "uvicorn.error", "uvicorn.access", "sqlalchemy", "alembic", "asyncio", "aiosqlite", "PIL")
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access", "sqlalchemy", "alembic", "asyncio", "PIL")
     loggers = [root, *map(logging.getLogger, (*names, "multipart", "uvicorn.asgi"))]
     before = [(logger, logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
     yield

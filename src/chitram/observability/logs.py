@@ -76,7 +76,7 @@ def _adopt_libraries(level: int) -> None:
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
-    for name in ("sqlalchemy", "alembic", "asyncio", "aiosqlite", "PIL", "multipart"):
+    for name in ("sqlalchemy", "alembic", "asyncio", "PIL", "multipart"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 

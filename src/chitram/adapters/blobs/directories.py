@@ -49,7 +49,9 @@ class Directories:
             self._settled.update(directories)
 
     def forget(self, directory: str) -> None:
-        """`directory`, not the root, is gone or said to be: nothing about it or below it is known any more."""
+        """`directory` is gone or said to be: nothing about it or below it is known any more. The root stays settled."""
+        if not directory:
+            return
         below = f"{directory}/"
         with self._mutex:
             gone = [path for path in self._settled if path == directory or path.startswith(below)]

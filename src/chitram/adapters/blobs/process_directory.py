@@ -81,8 +81,13 @@ class ProcessDirectory:
     def _create(directory: Path) -> tuple[Path, int]:
         path = directory / secrets.token_hex(8)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-        # The mask of the process must not take away the group's right: a web server in front may belong to it.
-        os.fchmod(fd, 0o640)
+        try:
+            # The mask of the process must not take away the group's right: a web server in front may belong to it.
+            os.fchmod(fd, 0o640)
+        except BaseException:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
         return path, fd
 
 
@@ -90,7 +95,7 @@ def _lock(path: Path) -> int | None:
     """A descriptor that holds the lock of the directory at `path`; None when another one does or it is gone."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,6 +103,9 @@ def _lock(path: Path) -> int | None:
             return fd
     except (BlockingIOError, FileNotFoundError):
         pass
+    except BaseException:
+        os.close(fd)
+        raise
     os.close(fd)
     return None
 

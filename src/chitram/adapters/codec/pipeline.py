@@ -75,7 +75,7 @@ def scale(work: Work) -> Work:
     image = work.image
     for longest in THUMBNAIL_SIZES:
         size = fit(work.structure.upright, longest=longest)
-        image = image if image.size == size else image.resize(size, _SHARP)
+        image = image if image.size == size else image.resize(size, _SHARP, reducing_gap=1.0)
         scaled[longest] = image
     return replace(work, scaled=scaled, image=image)
 

@@ -96,12 +96,9 @@ def _field(location: Iterable[object]) -> str:
 def _allowed(request: Request, error: HTTPException, *, also_allowed: AlsoAllowed) -> list[str]:
     """Every method that some route answers at this path: the router itself reports only those of the first one."""
     methods = {method.strip() for method in (error.headers or {}).get("Allow", "").split(",") if method.strip()}
-    path = None
     for route in request.app.routes:
         match, _ = route.matches(request.scope)
-        # A template that comes later may match as well, such as one for ids: the first one is the address's own.
-        if match is not Match.NONE and path in (None, route.path):
-            path = route.path
+        if match is not Match.NONE:
             methods.update(getattr(route, "methods", None) or ())
     methods.update(also_allowed(request.url.path))
     return sorted(methods)

@@ -1,0 +1,1 @@
+"""What several cases need: servers, load, figures from /proc, pictures, tables."""

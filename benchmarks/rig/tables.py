@@ -1,0 +1,40 @@
+"""Figures as people read them."""
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+
+
+def machine() -> str:
+    """One line about where the figures come from."""
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, load {load:.1f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns in line, the first to the left, the others to the right."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    )
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median and, of more than one, the smallest and the largest."""
+    middle = statistics.median(values)
+    return f"{middle:,.4g}" if len(values) == 1 else f"{middle:,.4g} ({min(values):,.4g} to {max(values):,.4g})"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` (0 to 1) of `values` do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+
+
+def verdict(value: float, *, target: float, at_least: bool) -> str:
+    """Whether a ratio reached its target."""
+    met = value >= target if at_least else value <= target
+    return f"{value:.2f} (target {'>=' if at_least else '<='} {target:g}: {'met' if met else 'missed'})"

@@ -1,0 +1,111 @@
+"""Thumbnails and originals from the bare server, against nginx and a framework: `python -m benchmarks serving [DIRECTORY]`.
+
+Limit: nginx, one worker, the same bytes by sendfile. Peer: FastAPI's FileResponse, without any access check. Load: wrk,
+one thread, 32 connections, on the same cores as the servers: the fewer there are, the more they all wait for it. DIRECTORY
+may hold photographs; otherwise one is generated. Rounds are interleaved; medians.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.peers import framework
+from benchmarks.rig.fetching import fetch
+from benchmarks.rig.photographs import photographs
+from benchmarks.rig.servers import Running, asgi, chitram, nginx
+from benchmarks.rig.tables import machine, spread, table, verdict
+from benchmarks.rig.uploading import connect, upload
+from benchmarks.rig.wrk import Load, wrk
+
+#: Of nginx's rate.
+TARGETS = {"thumbnail": 0.20, "original": 0.90}
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The same bytes from three servers; by name of the server, its address."""
+
+    name: str
+    size: int
+    urls: dict[str, str]
+
+
+def prepare(stack: ExitStack, root: Path, *, photo: bytes) -> list[Contest]:
+    """Start all servers with the same photograph behind each."""
+    ours = stack.enter_context(chitram(root / "ours"))
+    peer = stack.enter_context(
+        asgi("benchmarks.peers.framework:application", environment={framework.DIRECTORY: str(root / "peer")})
+    )
+    paths = {name: f"/api/v1/images/{image_id(server, photo)}" for name, server in (("ours", ours), ("peer", peer))}
+    thumbnail = fetch(f"{ours.url}{paths['ours']}/thumbnail?size=300")
+    files = root / "files"
+    files.mkdir()
+    (files / "thumbnail").write_bytes(thumbnail)
+    (files / "original").write_bytes(photo)
+    peers_own = next((root / "peer").glob("*.thumbnail.jpg"))
+    peers_own.write_bytes(thumbnail)
+    limit = stack.enter_context(nginx(files, path="/thumbnail"))
+    contests = []
+    for name, tail, size in (("thumbnail", "/thumbnail", len(thumbnail)), ("original", "/file", len(photo))):
+        urls = {"nginx (limit)": f"{limit.url}/{name}", "chitram": f"{ours.url}{paths['ours']}{tail}"}
+        contests.append(Contest(name, size, {**urls, "FileResponse (peer)": f"{peer.url}{paths['peer']}{tail}"}))
+    return contests
+
+
+def image_id(server: Running, photo: bytes) -> str:
+    """The id of the uploaded photograph."""
+    with connect(server) as connection:
+        status, answer = upload(connection, photo)
+    assert status == 201, answer
+    return str(answer["id"])
+
+
+def run(contest: Contest, *, rounds: int, seconds: float) -> dict[str, list[Load]]:
+    """Rounds of load by name of the server."""
+    loads: dict[str, list[Load]] = {name: [] for name in contest.urls}
+    for _ in range(rounds):
+        for name, url in contest.urls.items():
+            loads[name].append(wrk(url, seconds=seconds))
+    return loads
+
+
+def report(contest: Contest, loads: dict[str, list[Load]]) -> None:
+    """Print the figures and their ratios."""
+    rates = {name: median(load.rate for load in found) for name, found in loads.items()}
+    limit, ours, peer = rates.values()
+    rows = [
+        [
+            name,
+            spread([load.rate for load in found]),
+            f"{median(load.median for load in found) * 1e3:.2f}",
+            f"{median(load.p99 for load in found) * 1e3:.1f}",
+            str(sum(load.failures for load in found)),
+            f"{rates[name] / limit:.2f}",
+        ]
+        for name, found in loads.items()
+    ]
+    print(f"\n{contest.name}, {contest.size:,} bytes")
+    print(table(["", "requests/s", "median ms", "p99 ms", "failures", "of limit"], rows))
+    print(f"{ours / peer:.1f} times the peer; of the limit {verdict(ours / limit, target=TARGETS[contest.name], at_least=True)}")
+
+
+def main(argv: Sequence[str] = ()) -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(prog="serving", description=__doc__)
+    parser.add_argument("photographs", nargs="?", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2, help="of one server in one round")
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.rounds, options.seconds = 1, 1
+    photos = photographs(options.photographs)
+    photo = min(photos, key=lambda data: abs(len(data) - 3_000_000))
+    print(machine())
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        for contest in prepare(stack, Path(directory), photo=photo):
+            report(contest, run(contest, rounds=options.rounds, seconds=options.seconds))
