@@ -232,8 +232,8 @@ async def test_animations_are_counted_and_give_a_still(codec: Codec, make, frame
     assert refusal.value.reason is InvalidReason.TOO_MANY_FRAMES
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (601, 599), (150, 150)])
-@pytest.mark.parametrize("make", [pictures.png, pictures.jpeg])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (16000, 2), (601, 599), (150, 150)])
+@pytest.mark.parametrize("make", [pictures.png, pictures.jpeg, pictures.webp, pictures.gif, pictures.avif])
 async def test_thumbnail_sizes(codec: Codec, make, size: tuple[int, int]) -> None:
     found = await ingest(codec, make(*size))
     for longest, data in found.rendered.thumbnails.items():

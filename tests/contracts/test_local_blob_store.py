@@ -260,7 +260,9 @@ async def test_cancelled_opens_leave_no_descriptor(root: Path, threads: DiskThre
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
-            assert task.cancelled()
+            # The thread may have been faster than the cancellation.
+            if not task.cancelled() and (blob := task.result()) is not None:
+                await blob.aclose()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     store.close()
 

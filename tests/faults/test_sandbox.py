@@ -237,8 +237,6 @@ async def test_everything_ends_with_the_server(tmp_path: Path) -> None:
         "async def main():\n"
         "    codec = await SandboxedCodec.start(workers=2, memory_bytes=1 << 28, cpu_seconds=1, wall_seconds=1,\n"
         f"        recycle_after=9, strip_metadata=True, jobs={JOBS!r})\n"
-        "    while codec.stats().workers < 2:\n"
-        "        await asyncio.sleep(0.01)\n"
         "    print(codec.pid, flush=True)\n"
         "    await asyncio.sleep(3600)\n"
         "asyncio.run(main())\n"
@@ -248,12 +246,14 @@ async def test_everything_ends_with_the_server(tmp_path: Path) -> None:
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
-    assert server.stdout is not None
-    fork_server = psutil.Process(int(await server.stdout.readline()))
-    everything = [fork_server, *fork_server.children()]
-    assert len(everything) == 3
-    server.kill()
-    await server.wait()
+    try:
+        assert server.stdout is not None
+        fork_server = psutil.Process(int(await server.stdout.readline()))
+        await until(lambda: len(fork_server.children()) == 2)
+        everything = [fork_server, *fork_server.children()]
+    finally:
+        server.kill()
+        await server.communicate()
     await until(lambda: not any(process.is_running() for process in everything))
 
 

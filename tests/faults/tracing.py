@@ -66,7 +66,12 @@ def attached(thread: int, *, options: Sequence[str], output: Path) -> Iterator[N
         yield
     finally:
         tracer.terminate()
-        tracer.communicate()
+        try:
+            tracer.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            # It waits for a tracee that is gone already.
+            tracer.kill()
+            tracer.communicate()
 
 
 def other_thread(process: subprocess.Popen[str]) -> int:

@@ -1,12 +1,13 @@
 """Settings in, wired services out: the only place that knows which adapter stands behind which port."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from chitram.adapters.codec.sandbox import SandboxedCodec
 from chitram.adapters.db import migrate
-from chitram.bootstrap.foundation import Foundation, lay_foundation
+from chitram.bootstrap.foundation import Foundation, lay_foundation, rehearse
 from chitram.bootstrap.preparation import (
     StartupError,
     load_secret,
@@ -24,6 +25,7 @@ __all__ = [
     "Application",
     "Foundation",
     "StartupError",
+    "check_start",
     "load_secret",
     "migrate_schema",
     "operating",
@@ -35,6 +37,12 @@ __all__ = [
 
 #: Running jobs get this long to end at shutdown, in seconds.
 DRAIN_PATIENCE = 10.0
+
+
+def check_start(settings: Settings) -> None:
+    """Open what a server needs, for a moment. StartupError says in one line what would keep it from starting."""
+    with startup_errors("LOCAL_STORAGE_PATH"):
+        asyncio.run(rehearse(settings))
 
 
 @asynccontextmanager

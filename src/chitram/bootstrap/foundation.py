@@ -43,19 +43,35 @@ class Foundation:
     identifiers: Identifiers
 
 
-async def lay_foundation(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, codec: Codec) -> Foundation:
-    """Open every adapter; `stack` closes them."""
-    clock, identifiers = SystemClock(), SystemIdentifiers()
+async def open_data(
+    settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, threads: DiskThreads
+) -> tuple[SqlDatabase, LocalBlobStore]:
+    """Open the database and the store that belongs to it; `stack` closes them."""
     database = await SqlDatabase.open(url=settings.database_url, on_effect_failure=metrics.effect_failed)
     stack.push_async_callback(database.aclose)
-    lookup = SqliteLookup(url=settings.database_url)
-    stack.callback(lookup.close)
-    threads = DiskThreads(workers=DISK_THREADS)
-    stack.callback(threads.close)
     blobs = LocalBlobStore(settings.storage_path, threads=threads)
     async with database.read() as repositories:
         await blobs.prepare(expect_data=await repositories.images.count() > 0)
     stack.callback(blobs.close)
+    return database, blobs
+
+
+async def rehearse(settings: Settings) -> None:
+    """Open what a server would open and close it again. Raises what would keep the server from starting."""
+    async with AsyncExitStack() as stack:
+        threads = DiskThreads(workers=1)
+        stack.callback(threads.close)
+        await open_data(settings, stack, metrics=Metrics(), threads=threads)
+
+
+async def lay_foundation(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, codec: Codec) -> Foundation:
+    """Open every adapter; `stack` closes them."""
+    clock, identifiers = SystemClock(), SystemIdentifiers()
+    threads = DiskThreads(workers=DISK_THREADS)
+    stack.callback(threads.close)
+    database, blobs = await open_data(settings, stack, metrics=metrics, threads=threads)
+    lookup = SqliteLookup(url=settings.database_url)
+    stack.callback(lookup.close)
     staging = LocalStaging(settings.storage_path / ".staging", threads=threads, clock=clock)
     stack.callback(staging.close)
     return Foundation(

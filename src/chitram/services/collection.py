@@ -86,13 +86,15 @@ class Collector:
 
     async def _erase_orphan_thumbnails(self) -> int:
         """Thumbnails whose original is gone: an erasure was cut short between the two."""
+        erased = 0
         keys: set[str] = set()
         async for found in self._blobs.list(THUMBNAIL_PREFIX):
-            keys.add(found.key.removeprefix(THUMBNAIL_PREFIX).rpartition("/")[0].rpartition("/")[0])
-            if len(keys) == BATCH:
-                await self._erase_unnamed_thumbnails(keys)
+            key = found.key.removeprefix(THUMBNAIL_PREFIX).rpartition("/")[0].rpartition("/")[0]
+            if len(keys) == BATCH and key not in keys:
+                erased += await self._erase_unnamed_thumbnails(keys)
                 keys = set()
-        return await self._erase_unnamed_thumbnails(keys)
+            keys.add(key)
+        return erased + await self._erase_unnamed_thumbnails(keys)
 
     async def _erase_unnamed_thumbnails(self, keys: set[str]) -> int:
         erased = 0

@@ -15,7 +15,8 @@ _HARMLESS = frozenset({"lost+found", ".incoming"})
 def require_marker(root: Path) -> None:
     """Raise StorageUnavailable unless `root` carries the marker. Blocks for one look-up of a cached name."""
     if not (root / MARKER).exists():
-        raise StorageUnavailable(f"{root} has no {MARKER}: is the volume mounted?")
+        # Clients may see the message, so it does not say where.
+        raise StorageUnavailable(f"The store has no {MARKER}: is the volume mounted?")
 
 
 def prepare_root(root: Path, *, expect_data: bool) -> None:

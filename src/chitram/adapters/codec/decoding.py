@@ -67,8 +67,8 @@ def _by_vips(data: Buffer, *, structure: Structure, size: tuple[int, int]) -> Im
         if structure.content_type == "image/png":
             image = vips.Image.pngload_buffer(data, access="sequential", fail_on="error")
         else:
-            # libwebp shrinks while it decodes.
-            scale = min(1.0, max(size) / max(structure.width, structure.height))
+            # libwebp shrinks while it decodes; the larger of the two keeps a pixel of very narrow pictures.
+            scale = min(1.0, max(size[0] / structure.width, size[1] / structure.height))
             image = vips.Image.webpload_buffer(data, access="sequential", fail_on="error", scale=scale)
         image = image.thumbnail_image(size[0], height=size[1], size="force", no_rotate=True)
         pixels = image.write_to_memory()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from chitram.bootstrap import StartupError, prepare
+from chitram.bootstrap import StartupError, check_start, prepare
 from chitram.entrypoints.cli.loading import fail, settings_or_exit
 from chitram.entrypoints.support.protocol import guarded_protocol
 from chitram.settings import Settings
@@ -35,6 +35,7 @@ def serve(
         fail("--tls-certificate and --tls-key belong together.")
     try:
         prepare(settings)
+        check_start(settings)
     except StartupError as error:
         fail(str(error), status=1)
     _run(settings, host=host, port=port, tls_certificate=tls_certificate, tls_key=tls_key)
