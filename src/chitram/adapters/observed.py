@@ -7,11 +7,8 @@ from typing import Protocol
 
 from chitram.domain.errors import ChitramError
 from chitram.domain.images import ImageRecord
-from chitram.domain.media import Budget, Ingested, Inspected
 from chitram.ports.blobs import BlobStore, ObjectInfo, OpenBlob
 from chitram.ports.cache import ByteCache, Miss, RecordCache
-from chitram.ports.codec import Codec
-from chitram.ports.limiter import Limiter, Rate, Verdict
 from chitram.ports.staging import StagedFile
 
 
@@ -107,25 +104,6 @@ class ObservedBlobStore:
             await self._store.check()
 
 
-class ObservedCodec:
-    """A codec whose passes are timed; the outcome of a refused picture is its error code."""
-
-    def __init__(self, codec: Codec, *, record: Timed) -> None:
-        self._codec = codec
-        self._record = record
-
-    async def inspect(self, fd: int, *, budget: Budget) -> Inspected:
-        with _timed(self._record, "inspect"):
-            return await self._codec.inspect(fd, budget=budget)
-
-    async def ingest(self, fd: int, *, budget: Budget) -> Ingested:
-        with _timed(self._record, "ingest"):
-            return await self._codec.ingest(fd, budget=budget)
-
-    async def aclose(self) -> None:
-        await self._codec.aclose()
-
-
 class ObservedRecordCache:
     """A record cache whose hits and misses are counted: "hit", "miss", "disabled"."""
 
@@ -173,20 +151,3 @@ class ObservedByteCache:
 
     def put(self, key: str, data: bytes) -> None:
         self._cache.put(key, data)
-
-
-class ObservedLimiter:
-    """A limiter whose verdicts are counted: "allowed", "refused"."""
-
-    def __init__(self, limiter: Limiter, *, count: Counted) -> None:
-        self._limiter = limiter
-        self._count = count
-
-    @property
-    def backend(self) -> str:
-        return self._limiter.backend
-
-    async def hit(self, rate: Rate, *, subject: str) -> Verdict:
-        verdict = await self._limiter.hit(rate, subject=subject)
-        self._count(result="allowed" if verdict.allowed else "refused")
-        return verdict

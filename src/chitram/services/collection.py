@@ -1,6 +1,6 @@
 """Collection: bytes that nothing names are erased, and never any others."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chitram.domain.blobs import BLOB_PREFIX, THUMBNAIL_PREFIX, Blob, BlobState, thumbnail_prefix
 from chitram.ports.blobs import BlobStore
@@ -51,7 +51,7 @@ class Collector:
             if len(batch) == BATCH:
                 erased += await self._erase_unnamed(batch)
                 batch = []
-        return erased + await self._erase_unnamed(batch) + await self._erase_orphan_thumbnails()
+        return erased + await self._erase_unnamed(batch) + await self._erase_orphan_thumbnails(oldest)
 
     async def clear_staging(self) -> int:
         """Sweep: remove received files that dead processes left behind; how many."""
@@ -84,11 +84,13 @@ class Collector:
             await self._erase_objects(key)
         return len(unnamed)
 
-    async def _erase_orphan_thumbnails(self) -> int:
-        """Thumbnails whose original is gone: an erasure was cut short between the two."""
+    async def _erase_orphan_thumbnails(self, oldest: datetime) -> int:
+        """Thumbnails whose original is gone: an upload or an erasure was cut short between the two."""
         erased = 0
         keys: set[str] = set()
         async for found in self._blobs.list(THUMBNAIL_PREFIX):
+            if found.modified_at > oldest:
+                continue
             key = found.key.removeprefix(THUMBNAIL_PREFIX).rpartition("/")[0].rpartition("/")[0]
             if len(keys) == BATCH and key not in keys:
                 erased += await self._erase_unnamed_thumbnails(keys)

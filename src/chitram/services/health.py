@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chitram.domain.errors import ChitramError
+from chitram.domain.errors import ChitramError, StorageFull
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
 from chitram.ports.clock import Clock
@@ -26,10 +26,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`cache` is None when caching is off."""
+    """`cache` is None when caching is off. `room` is False when the disk is full: everything but uploads goes on."""
 
     database: bool
     storage: bool
+    room: bool
     cache: bool | None
     jobs: bool
 
@@ -37,7 +38,8 @@ class Report:
     def status(self) -> Status:
         if not (self.database and self.storage):
             return Status.UNHEALTHY
-        return Status.DEGRADED if self.cache is False or not self.jobs else Status.HEALTHY
+        degraded = self.cache is False or not self.jobs or not self.room
+        return Status.DEGRADED if degraded else Status.HEALTHY
 
 
 class Health:
@@ -68,18 +70,24 @@ class Health:
 
     async def _check(self) -> Report:
         database, storage, cache = await asyncio.gather(
-            _answers(self._database.check), _answers(self._blobs.check), self._check_cache()
+            _failure(self._database.check), _failure(self._blobs.check), self._check_cache()
         )
-        return Report(database=database, storage=storage, cache=cache, jobs=self._jobs_alive())
+        return Report(
+            database=database is None or isinstance(database, StorageFull),
+            storage=storage is None or isinstance(storage, StorageFull),
+            room=not any(isinstance(failure, StorageFull) for failure in (database, storage)),
+            cache=cache,
+            jobs=self._jobs_alive(),
+        )
 
     async def _check_cache(self) -> bool | None:
         return await self._cache.check() if self._cache.enabled else None
 
 
-async def _answers(check: Callable[[], Awaitable[None]]) -> bool:
+async def _failure(check: Callable[[], Awaitable[None]]) -> Exception | None:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT):
             await check()
-    except (ChitramError, TimeoutError):
-        return False
-    return True
+    except (ChitramError, TimeoutError) as error:
+        return error
+    return None

@@ -118,8 +118,8 @@ class Thumbnails:
             rendered = await self._decode(original)
         finally:
             await original.aclose()
-        for size, key in thumbnail_keys(blob.key).items():
-            await self._blobs.put_disposable(key, rendered.thumbnails[size])
+        keys = thumbnail_keys(blob.key).items()
+        await asyncio.gather(*(self._blobs.put_disposable(key, rendered.thumbnails[size]) for size, key in keys))
         await self._record_rendered(blob, rendered)
         return rendered.thumbnails
 

@@ -1,5 +1,6 @@
 """Uploading: understand, keep, record. ARCHITECTURE: bytes are durable before the row that names them exists."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -187,19 +188,28 @@ class Uploads:
         if known is not None and known.corrupt_at is None:
             found = await self._blobs.head(known.key)
             if found is not None and found.size == new.size:
-                lacking = rendered is not None and known.pipeline_version < PIPELINE_VERSION
-                if rendered is not None and lacking:
-                    await self._put_thumbnails(known.key, rendered)
-                return _Kept(known, None, thumbnails_added=lacking)
+                lacking = known.pipeline_version < PIPELINE_VERSION
+                added = lacking and await self._put_thumbnails(known.key, rendered)
+                return _Kept(known, None, thumbnails_added=added)
         fresh = replace(new, generation=self._identifiers.generation())
-        await self._blobs.put(fresh.key, stored)
-        if rendered is not None:
-            await self._put_thumbnails(fresh.key, rendered)
-        return _Kept(known, fresh, thumbnails_added=rendered is not None)
+        # Both are waited for also when one fails: a put must not read a staged file that is gone.
+        outcomes = await asyncio.gather(
+            self._blobs.put(fresh.key, stored), self._put_thumbnails(fresh.key, rendered), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return _Kept(known, fresh, thumbnails_added=outcomes[1] is True)
 
-    async def _put_thumbnails(self, key: str, rendered: Rendered) -> None:
-        for size, thumbnail in thumbnail_keys(key).items():
-            await self._blobs.put_disposable(thumbnail, rendered.thumbnails[size])
+    async def _put_thumbnails(self, key: str, rendered: Rendered | None) -> bool:
+        """Whether all thumbnails are stored. Ones that cannot be are left to a job: they never cost the original."""
+        if rendered is None:
+            return False
+        puts = [
+            self._blobs.put_disposable(name, rendered.thumbnails[size]) for size, name in thumbnail_keys(key).items()
+        ]
+        results = await asyncio.gather(*puts, return_exceptions=True)
+        return not any(isinstance(result, BaseException) for result in results)
 
     async def _record(self, kept: _Kept, rendered: Rendered | None, image: Image) -> ImageRecord:
         async with self._database.begin() as work:

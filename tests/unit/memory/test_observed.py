@@ -1,6 +1,5 @@
 """Observed ports do what the ones inside do, and tell how it went."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,13 @@ from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
 from chitram.adapters.memory.cache import DisabledRecordCache, MemoryByteCache, MemoryRecordCache
 from chitram.adapters.memory.clock import ManualClock
-from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
 from chitram.adapters.observed import (
     ObservedBlobStore,
     ObservedByteCache,
-    ObservedCodec,
-    ObservedLimiter,
     ObservedRecordCache,
 )
-from chitram.domain.errors import InvalidFileFormat, InvalidReason, StorageUnavailable
-from chitram.domain.media import Budget, Ingested, Inspected, Rendered
+from chitram.domain.errors import StorageUnavailable
 from chitram.ports.cache import Miss
-from chitram.ports.limiter import Rate
 from tests.contracts.test_cache import record
 
 
@@ -79,41 +73,6 @@ async def test_every_operation_of_a_store_is_timed_with_its_outcome(notes: Notes
     threads.close()
 
 
-class EchoCodec:
-    """Knows one picture and refuses all others."""
-
-    inspected = Inspected(content_type="image/png", width=1, height=2, frames=1, pieces=None)
-    ingested = Ingested(inspected=inspected, rendered=Rendered({}, "image/jpeg", 0, ""))
-    closed = False
-
-    async def inspect(self, fd: int, *, budget: Budget) -> Inspected:
-        if os.pread(fd, 3, 0) != b"png":
-            raise InvalidFileFormat(InvalidReason.CORRUPT)
-        return self.inspected
-
-    async def ingest(self, fd: int, *, budget: Budget) -> Ingested:
-        return self.ingested
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-async def test_the_passes_of_a_codec_are_timed(notes: Notes, tmp_path: Path):
-    inner = EchoCodec()
-    codec = ObservedCodec(inner, record=notes.time)
-    budget = Budget(content_types=frozenset(), max_pixels=1, max_frames=1, max_total_pixels=1)
-    with (tmp_path / "f").open("w+b") as file:
-        with pytest.raises(InvalidFileFormat):
-            await codec.inspect(file.fileno(), budget=budget)
-        file.write(b"png")
-        file.flush()
-        assert await codec.inspect(file.fileno(), budget=budget) is inner.inspected
-        assert await codec.ingest(file.fileno(), budget=budget) is inner.ingested
-    await codec.aclose()
-    assert inner.closed
-    assert notes.timed == [("inspect", "INVALID_FILE_FORMAT"), ("inspect", "ok"), ("ingest", "ok")]
-
-
 async def test_hits_and_misses_of_records_are_counted(notes: Notes):
     cache = ObservedRecordCache(MemoryRecordCache(max_entries=9, ttl=9, clock=ManualClock()), count=notes.count)
     miss = await cache.get("one")
@@ -138,12 +97,3 @@ def test_hits_and_misses_of_bytes_are_counted(notes: Notes):
     cache.put("a", b"")
     assert cache.get("a") == b""
     assert notes.counted == ["miss", "hit"]
-
-
-async def test_verdicts_are_counted(notes: Notes):
-    limiter = ObservedLimiter(MemoryLimiter(clock=ManualClock()), count=notes.count)
-    for _ in range(2):
-        await limiter.hit(Rate("r", 1, 60), subject="a")
-    assert notes.counted == ["allowed", "refused"]
-    assert limiter.backend == "memory"
-    assert (await DisabledLimiter().hit(Rate("r", 1, 60), subject="a")).allowed

@@ -7,15 +7,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
+from urllib.parse import unquote
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chitram.domain.errors import InvalidRequest
+from chitram.entrypoints.support.answers import AnswerCycle
 
 #: All header fields of a request together, in bytes. Browsers send 1 to 2 KiB.
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADER_FIELDS = 100
+#: How long an answer may wait for its reader. The bytes door hands over 256 KiB at a time, so this is 4 KiB a second, the
+#: pace that uploads have to keep too. Who takes less would hold a file and half a megabyte of memory for ever.
+SEND_SECONDS = 64.0
 
 
 class Connections:
@@ -47,15 +53,20 @@ class Connections:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Ends connections whose request head is late or too large, and those that are too many of one address."""
+    """Ends connections whose request head is late or too large, whose answers nobody reads, and those that are too many
+    of one address.
+    """
 
     allowance: Connections
     head_timeout: float
+    send_timeout: float = SEND_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
         super().connection_made(transport)
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_begun = False
+        self._send_timer: asyncio.TimerHandle | None = None
         self._address = self.client[0] if self.client else ""
         self._admitted = self.allowance.admit(self._address)
         if self._admitted:
@@ -68,13 +79,21 @@ class GuardedProtocol(HttpToolsProtocol):
             self._admitted = False
             self.allowance.release(self._address)
         self._stop_waiting()
+        self._stop_waiting_for_reader()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests. Only a head that does not come in one piece is waited for: a timer costs more than it."""
+        super().data_received(data)
+        if self._head_begun and self._head_timer is None:
+            self._await_head()
 
     def on_message_begin(self) -> None:
         """A request begins: its head has to be complete in time, however it trickles in."""
         super().on_message_begin()
         self._head_bytes = 0
-        self._await_head()
+        self._head_begun = True
+        self._stop_waiting()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Stop reading a head that has no end; the parser then answers 400."""
@@ -84,9 +103,37 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is there: answer, or queue behind the request before. No upgrades, no root path, no ceiling here."""
+        self._head_begun = False
         self._stop_waiting()
-        super().on_headers_complete()
+        version, url = self.parser.get_http_version(), httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope.update(
+            http_version=version,
+            method=self.parser.get_method().decode("ascii"),
+            path=unquote(path) if "%" in path else path,
+            raw_path=url.path,
+            query_string=url.query or b"",
+        )
+        before = self.cycle
+        self.cycle = AnswerCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # the base class calls it so
         """What cannot be parsed gets an answer in the shape of all our errors."""
@@ -109,6 +156,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _await_reader(self) -> None:
+        self._stop_waiting_for_reader()
+        self._send_timer = self.loop.call_later(self.send_timeout, self.transport.abort)
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
     def _give_up(self) -> None:
         if not self.transport.is_closing():
