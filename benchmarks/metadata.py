@@ -1,7 +1,8 @@
-"""Metadata of one image, cached and not: `python -m benchmarks metadata`.
+"""Metadata of images, cached and not: `python -m benchmarks metadata`.
 
-Limits: a constant answer of the same length, and the row alone from the driver, in plain ASGI on the same server. Peer:
-FastAPI and an ORM, one row. Load: wrk, one thread, 32 connections, on the same cores. Rounds are interleaved; medians.
+10,000 images, asked for by Zipf's law. Limits: a constant answer of the same length, and the row alone from the driver,
+in plain ASGI on the same server. Peer: FastAPI and an ORM, one row. Load: wrk, one thread, 32 connections, on the same
+cores. Rounds are interleaved; medians.
 """
 
 import argparse
@@ -16,61 +17,69 @@ from statistics import median
 from benchmarks.peers import framework, plain
 from benchmarks.rig.fetching import fetch
 from benchmarks.rig.photographs import generated
+from benchmarks.rig.rows import image_id, prepare_data
 from benchmarks.rig.servers import Running, asgi, chitram
 from benchmarks.rig.tables import machine, spread, table, verdict
 from benchmarks.rig.uploading import connect, upload
-from benchmarks.rig.wrk import Load, wrk
+from benchmarks.rig.wrk import Load, wrk, zipf_script
 
 TARGET = 0.60
+ROWS = 10_000
+PATH = "/api/v1/images/"
+
+#: Name → server, path, script that draws other paths.
+Cases = dict[str, tuple[Running, str, Path | None]]
 
 
-def upload_one(server: Running, photo: bytes) -> str:
-    """The path of the metadata of a new image."""
-    with connect(server) as connection:
-        status, answer = upload(connection, photo)
-    assert status == 201, answer
-    return f"/api/v1/images/{answer['id']}"
-
-
-def prepare(stack: ExitStack, root: Path) -> dict[str, str]:
-    """Start every server; the addresses by name."""
-    photo = generated(megapixels=1)
-    cached = stack.enter_context(chitram(root / "cached"))
-    uncached = stack.enter_context(chitram(root / "uncached", CACHE_ENABLED="false"))
-    paths = upload_one(cached, photo), upload_one(uncached, photo)
-    body = root / "body.json"
-    body.write_bytes(fetch(f"{cached.url}{paths[0]}"))
-    # The driver reads a copy, so that no lock of the server's is in its way.
-    for name in ("chitram.db", "chitram.db-wal"):
-        shutil.copyfile(root / "uncached" / "data" / name, root / name)
+def prepare(stack: ExitStack, root: Path) -> Cases:
+    """Start every server."""
+    prepare_data(root / "ours", rows=ROWS)
+    data = root / "ours" / "data"
     environment = {
-        plain.BODY: os.fspath(body),
+        plain.BODY: os.fspath(root / "body.json"),
         plain.DATABASE: os.fspath(root / "chitram.db"),
         framework.DIRECTORY: os.fspath(root / "peer"),
     }
+    shutil.copyfile(data / "chitram.db", root / "chitram.db")
+    uncached = stack.enter_context(chitram(root / "ours", CACHE_ENABLED="false"))
+    shutil.copytree(root / "ours", root / "twin")
+    cached = stack.enter_context(chitram(root / "twin"))
+    path = PATH + image_id(1)
+    (root / "body.json").write_bytes(fetch(cached.url + path))
     constant = stack.enter_context(asgi("benchmarks.peers.plain:constant", environment=environment))
     driver = stack.enter_context(asgi("benchmarks.peers.plain:driver", environment=environment))
     peer = stack.enter_context(asgi("benchmarks.peers.framework:application", environment=environment))
+    script = zipf_script(root / "zipf.lua", [PATH + image_id(number) for number in range(1, ROWS + 1)])
     return {
-        "constant answer (limit)": f"{constant.url}{paths[0]}",
-        "chitram, cached": f"{cached.url}{paths[0]}",
-        "driver alone (limit)": f"{driver.url}{paths[1]}",
-        "chitram, uncached": f"{uncached.url}{paths[1]}",
-        "framework, ORM (peer)": f"{peer.url}{upload_one(peer, photo)}",
+        "constant answer (limit)": (constant, path, script),
+        "chitram, cached": (cached, path, script),
+        "driver alone (limit)": (driver, path, script),
+        "chitram, uncached": (uncached, path, script),
+        "framework, ORM (peer)": (peer, upload_one(peer), None),
     }
+
+
+def upload_one(server: Running) -> str:
+    """The path of the metadata of a new image."""
+    with connect(server) as connection:
+        status, answer = upload(connection, generated(megapixels=1))
+    assert status == 201, answer
+    return f"{PATH}{answer['id']}"
 
 
 def report(loads: dict[str, list[Load]]) -> None:
     """Print the figures and their ratios."""
     rows = [
-        [name, spread([load.rate for load in found]), f"{median(load.median for load in found) * 1e3:.2f}",
-         f"{median(load.p99 for load in found) * 1e3:.1f}", str(sum(load.failures for load in found))]
+        [name, spread([load.rate for load in found]), f"{median(load.cpu for load in found) * 1e6:.0f}",
+         f"{median(load.median for load in found) * 1e3:.2f}", f"{median(load.p99 for load in found) * 1e3:.1f}",
+         str(sum(load.failures for load in found))]
         for name, found in loads.items()
     ]  # fmt: skip
-    print(table(["", "requests/s", "median ms", "p99 ms", "failures"], rows))
+    print(table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures"], rows))
     constant, cached, driver, uncached, peer = (median(load.rate for load in found) for found in loads.values())
-    print(f"cached, of the limit: {verdict(cached / constant, target=TARGET, at_least=True)}; {cached / peer:.0f} times the peer")
-    print(f"uncached, of the limit: {verdict(uncached / driver, target=TARGET, at_least=True)}; {uncached / peer:.0f} times the peer")
+    print(f"cached, of the limit: {verdict(cached / constant, target=TARGET, at_least=True)}")
+    print(f"uncached, of the limit: {verdict(uncached / driver, target=TARGET, at_least=True)}")
+    print(f"cached {cached / peer:.0f} times the peer, uncached {uncached / peer:.0f} times")
 
 
 def main(argv: Sequence[str] = ()) -> None:
@@ -84,9 +93,9 @@ def main(argv: Sequence[str] = ()) -> None:
         options.rounds, options.seconds = 1, 1
     print(machine())
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
-        urls = prepare(stack, Path(directory))
-        loads: dict[str, list[Load]] = {name: [] for name in urls}
+        cases = prepare(stack, Path(directory))
+        loads: dict[str, list[Load]] = {name: [] for name in cases}
         for _ in range(options.rounds):
-            for name, url in urls.items():
-                loads[name].append(wrk(url, seconds=options.seconds))
+            for name, (server, path, script) in cases.items():
+                loads[name].append(wrk(server, path, seconds=options.seconds, script=script))
         report(loads)

@@ -21,17 +21,19 @@ from benchmarks.rig.tables import machine, spread, table, verdict
 from benchmarks.rig.uploading import connect, upload
 from benchmarks.rig.wrk import Load, wrk
 
+#: Bytes of the thumbnail that is asked for, about.
+TYPICAL = 20_000
 #: Of nginx's rate.
 TARGETS = {"thumbnail": 0.20, "original": 0.90}
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """The same bytes from three servers; by name of the server, its address."""
+    """The same bytes from three servers, each with the path there."""
 
     name: str
     size: int
-    urls: dict[str, str]
+    servers: dict[str, tuple[Running, str]]
 
 
 def prepare(stack: ExitStack, root: Path, *, photo: bytes) -> list[Contest]:
@@ -41,18 +43,25 @@ def prepare(stack: ExitStack, root: Path, *, photo: bytes) -> list[Contest]:
         asgi("benchmarks.peers.framework:application", environment={framework.DIRECTORY: str(root / "peer")})
     )
     paths = {name: f"/api/v1/images/{image_id(server, photo)}" for name, server in (("ours", ours), ("peer", peer))}
-    thumbnail = fetch(f"{ours.url}{paths['ours']}/thumbnail?size=300")
+    sizes = {size: fetch(f"{ours.url}{paths['ours']}/thumbnail?size={size}") for size in (150, 300, 600)}
+    size, thumbnail = min(sizes.items(), key=lambda item: abs(len(item[1]) - TYPICAL))
     files = root / "files"
     files.mkdir()
     (files / "thumbnail").write_bytes(thumbnail)
-    (files / "original").write_bytes(photo)
-    peers_own = next((root / "peer").glob("*.thumbnail.jpg"))
-    peers_own.write_bytes(thumbnail)
+    (files / "file").write_bytes(photo)
+    next((root / "peer").glob("*.thumbnail.jpg")).write_bytes(thumbnail)
     limit = stack.enter_context(nginx(files, path="/thumbnail"))
     contests = []
-    for name, tail, size in (("thumbnail", "/thumbnail", len(thumbnail)), ("original", "/file", len(photo))):
-        urls = {"nginx (limit)": f"{limit.url}/{name}", "chitram": f"{ours.url}{paths['ours']}{tail}"}
-        contests.append(Contest(name, size, {**urls, "FileResponse (peer)": f"{peer.url}{paths['peer']}{tail}"}))
+    for name, path, query, body in (
+        ("thumbnail", "/thumbnail", f"?size={size}", thumbnail),
+        ("original", "/file", "", photo),
+    ):
+        servers = {
+            "nginx (limit)": (limit, path),
+            "chitram": (ours, f"{paths['ours']}{path}{query}"),
+            "FileResponse (peer)": (peer, f"{paths['peer']}{path}"),
+        }
+        contests.append(Contest(name, len(body), servers))
     return contests
 
 
@@ -66,10 +75,10 @@ def image_id(server: Running, photo: bytes) -> str:
 
 def run(contest: Contest, *, rounds: int, seconds: float) -> dict[str, list[Load]]:
     """Rounds of load by name of the server."""
-    loads: dict[str, list[Load]] = {name: [] for name in contest.urls}
+    loads: dict[str, list[Load]] = {name: [] for name in contest.servers}
     for _ in range(rounds):
-        for name, url in contest.urls.items():
-            loads[name].append(wrk(url, seconds=seconds))
+        for name, (server, path) in contest.servers.items():
+            loads[name].append(wrk(server, path, seconds=seconds))
     return loads
 
 
@@ -81,6 +90,7 @@ def report(contest: Contest, loads: dict[str, list[Load]]) -> None:
         [
             name,
             spread([load.rate for load in found]),
+            f"{median(load.cpu for load in found) * 1e6:.0f}",
             f"{median(load.median for load in found) * 1e3:.2f}",
             f"{median(load.p99 for load in found) * 1e3:.1f}",
             str(sum(load.failures for load in found)),
@@ -89,8 +99,10 @@ def report(contest: Contest, loads: dict[str, list[Load]]) -> None:
         for name, found in loads.items()
     ]
     print(f"\n{contest.name}, {contest.size:,} bytes")
-    print(table(["", "requests/s", "median ms", "p99 ms", "failures", "of limit"], rows))
-    print(f"{ours / peer:.1f} times the peer; of the limit {verdict(ours / limit, target=TARGETS[contest.name], at_least=True)}")
+    print(table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures", "of limit"], rows))
+    print(
+        f"{ours / peer:.1f} times the peer; of the limit {verdict(ours / limit, target=TARGETS[contest.name], at_least=True)}"
+    )
 
 
 def main(argv: Sequence[str] = ()) -> None:

@@ -88,8 +88,19 @@ def main(argv: Sequence[str] = ()) -> None:
             later.append(seconds)
             if members:
                 memory.append(members)
-    print(table(["", "seconds"], [["nothing behind it (limit)", spread(bare)], ["first start", spread(first)], ["later start", spread(later)]]))
-    print(f"first start: {verdict(median(first), target=START_TARGET, at_least=False)} s; later: {verdict(median(later), target=START_TARGET, at_least=False)} s")
+    print(
+        table(
+            ["", "seconds"],
+            [
+                ["nothing behind it (limit)", spread(bare)],
+                ["first start", spread(first)],
+                ["later start", spread(later)],
+            ],
+        )
+    )
+    print(
+        f"first start: {verdict(median(first), target=START_TARGET, at_least=False)} s; later: {verdict(median(later), target=START_TARGET, at_least=False)} s"
+    )
     totals = [sum(size for _, size in members) / MIB for members in memory]
     names = ("server", "fork server", *("decoder" for _ in memory[0][2:]))
     print(", ".join(f"{name} {size / MIB:.1f} MiB" for name, (_, size) in zip(names, memory[0], strict=True)))

@@ -1,174 +1,167 @@
-"""Thumbnails and the whole ingest pass: against the decoder alone, and against other ways to do it.
+"""CPU of a thumbnail, and of everything that one decode pass makes: `python -m benchmarks thumbnails [DIRECTORY]`.
 
-    python -m benchmarks.thumbnails [FOLDER_OF_PHOTOGRAPHS] [--rounds N]
-
-Limit: libjpeg-turbo decoding in C, scaled by the DCT, without anything else. Peers: three separate passes, as most
-services make them; sharp, where `node` finds it. CPU time, medians of interleaved rounds: the ratios are what counts.
+Limit: the picture decoded at the scale that suffices, and nothing else, by libjpeg-turbo (through Pillow, whose share is
+a per cent or two). Peer: a full decode for each of three thumbnails, as most services do. For PNG and WebP: Pillow and
+libvips, each in its fastest way. One process, CPU time, rounds interleaved, medians of the smallest.
 """
 
 import argparse
 import io
-import json
-import resource
-import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 from PIL import Image
-from tests.factories import pictures
 
+from benchmarks.rig.photographs import generated
+from benchmarks.rig.tables import machine, table, verdict
 from chitram.adapters.codec import decoding, pipeline
+from chitram.adapters.codec.formats.sniffing import read_structure
 from chitram.domain.media import FORMATS, THUMBNAIL_SIZES, Budget
 
-BUDGET = Budget(frozenset(FORMATS), max_pixels=200_000_000, max_frames=1000, max_total_pixels=10**9)
-#: Most an own figure may be, as a multiple of its limit or of the faster peer.
-TARGETS = {"thumbnail": 1.15, "ingest": 1.6, "faster library": 1.1}
-_SHARP = """
-const sharp = require('sharp'); sharp.cache(false); sharp.concurrency(1);
-(async () => {
-  const times = [];
-  for (let i = 0; i < +process.argv[2]; i++) {
-    const before = process.cpuUsage();
-    for (const size of process.argv[3].split(',').map(Number))
-      await sharp(process.argv[1]).rotate().resize(size, size, {fit: 'inside'}).jpeg({quality: 80}).toBuffer();
-    const spent = process.cpuUsage(before);
-    times.push((spent.user + spent.system) / 1e3);
-  }
-  console.log(JSON.stringify(times));
-})();
-"""
+BUDGET = Budget(frozenset(FORMATS), 200_000_000, 500, 1_000_000_000)
+ONE_TARGET, PASS_TARGET, FASTER_TARGET = 1.15, 1.6, 1.1
+LONGEST = 300
 
 
-def limit(data: bytes, size: int) -> None:
-    """The scaled decode and nothing else."""
+def cpu(work: Callable[[], object]) -> float:
+    """Seconds of CPU."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def race(cases: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
+    """Milliseconds by name: the median of the faster half, for whatever else runs only ever adds."""
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for work in cases.values():
+        work()
+    for _ in range(rounds):
+        for name, work in cases.items():
+            times[name].append(cpu(work))
+    return {name: median(sorted(found)[: (len(found) + 1) // 2]) * 1e3 for name, found in times.items()}
+
+
+def scaled_only(data: bytes, *, longest: int) -> None:
+    """The limit."""
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-        image.draft(None, (size, size))
+        image.draft("RGB", (longest, longest))
         image.load()
 
 
-def one_thumbnail(data: bytes, size: int) -> None:
-    """One JPEG thumbnail by the steps of our pipeline."""
-    structure = pipeline.read_structure(data, budget=BUDGET)
-    scaled = pipeline.fit((structure.width, structure.height), longest=size)
-    image = decoding.decode_scaled(data, structure=structure, size=scaled)
+def one_thumbnail(data: bytes) -> None:
+    """Ours: structure, scaled decode, encode."""
+    structure = read_structure(data, budget=BUDGET)
+    size = pipeline.fit((structure.width, structure.height), longest=LONGEST)
+    image = decoding.decode_scaled(data, structure=structure, size=size)
     image.convert("RGB").save(io.BytesIO(), "JPEG", quality=pipeline.JPEG_QUALITY)
 
 
-def separate_passes(data: bytes, sizes: Sequence[int]) -> None:
-    """Decode, scale and encode anew for each size, as it is usually done."""
-    for size in sizes:
+def three_passes(data: bytes) -> None:
+    """The peer."""
+    for longest in THUMBNAIL_SIZES:
         with Image.open(io.BytesIO(data)) as image:
-            image.thumbnail((size, size))
-            image.convert("RGB").save(io.BytesIO(), "JPEG", quality=80)
+            image.load()
+            image.thumbnail((longest, longest))
+            image.convert("RGB").save(io.BytesIO(), "JPEG", quality=pipeline.JPEG_QUALITY)
 
 
-def full_pass(data: bytes) -> None:
-    """What an upload costs: structure, every size, hash, placeholder, stripping."""
-    pipeline.ingest(data, budget=BUDGET, strip_metadata=True)
+def by_pillow(data: bytes) -> None:
+    """A thumbnail from any format."""
+    with Image.open(io.BytesIO(data)) as opened:
+        # A palette has no colours in between: scaled as it is, it would be cheap and ugly.
+        image = opened.convert("RGB") if opened.mode == "P" else opened
+        image.thumbnail((LONGEST, LONGEST), reducing_gap=1.0)
+        image.convert("RGB").save(io.BytesIO(), "JPEG", quality=pipeline.JPEG_QUALITY)
 
 
-def by_pillow(data: bytes, size: int) -> None:
-    """The same thumbnail by Pillow, whatever the format."""
-    with Image.open(io.BytesIO(data)) as image:
-        whole = image.convert("RGB")
-        whole.thumbnail((size, size), reducing_gap=2.0)
-        whole.save(io.BytesIO(), "JPEG", quality=80)
+def by_vips(data: bytes) -> None:
+    """A thumbnail from any format."""
+    import pyvips
+
+    image = pyvips.Image.thumbnail_buffer(data, LONGEST, height=LONGEST, size="down")
+    image.jpegsave_buffer(Q=pipeline.JPEG_QUALITY)
 
 
-def measure(cases: dict[str, Callable[[], None]], *, rounds: int) -> dict[str, float]:
-    """Median CPU milliseconds of each case; the rounds of all cases take turns, after one that is not counted."""
-    spent: dict[str, list[float]] = {name: [] for name in cases}
-    for number in range(rounds + 1):
-        for name, case in cases.items():
-            before = time.process_time()
-            case()
-            if number:
-                spent[name].append((time.process_time() - before) * 1e3)
-    return {name: statistics.median(times) for name, times in spent.items()}
-
-
-def sharp_times(path: Path, *, sizes: Sequence[int], rounds: int) -> float | None:
-    """Median CPU milliseconds of sharp for `sizes`; None where it is not installed."""
-    node = shutil.which("node")
-    if node is None:
-        return None
-    command = [node, "-e", _SHARP, str(path), str(rounds + 1), ",".join(map(str, sizes))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    return statistics.median(json.loads(done.stdout)[1:]) if done.returncode == 0 else None
-
-
-def jpeg_rows(path: Path, *, rounds: int) -> list[tuple[str, float, float, float | None]]:
-    """What was done, milliseconds, multiple of the limit, target."""
-    data = path.read_bytes()
-    times = measure(
+def jpeg(data: bytes, *, rounds: int) -> None:
+    """Print the figures for one JPEG."""
+    found = race(
         {
-            "limit, 300 px": lambda: limit(data, 300),
-            "one thumbnail, 300 px": lambda: one_thumbnail(data, 300),
-            "ingest pass": lambda: full_pass(data),
-            "three separate passes": lambda: separate_passes(data, THUMBNAIL_SIZES),
+            "decode at 1/8 (limit)": lambda: scaled_only(data, longest=LONGEST),
+            "decode at 1/4": lambda: scaled_only(data, longest=THUMBNAIL_SIZES[0]),
+            "one thumbnail": lambda: one_thumbnail(data),
+            "the whole pass": lambda: pipeline.ingest(data, budget=BUDGET, strip_metadata=True),
+            "three full decodes (peer)": lambda: three_passes(data),
         },
         rounds=rounds,
     )
-    base = times["limit, 300 px"]
-    targets = {"one thumbnail, 300 px": TARGETS["thumbnail"], "ingest pass": TARGETS["ingest"]}
-    rows = [(name, spent, spent / base, targets.get(name)) for name, spent in times.items()]
-    for title, sizes in (("sharp, 300 px", [300]), ("sharp, three sizes", THUMBNAIL_SIZES)):
-        spent = sharp_times(path, sizes=sizes, rounds=rounds)
-        if spent is not None:
-            rows.append((title, spent, spent / base, None))
-    return rows
+    print(table(["", "CPU ms"], [[name, f"{value:.1f}"] for name, value in found.items()]))
+    limit, _, one, whole, peer = found.values()
+    print(f"one thumbnail, of the limit: {verdict(one / limit, target=ONE_TARGET, at_least=False)}")
+    print(
+        f"the whole pass, of the limit: {verdict(whole / limit, target=PASS_TARGET, at_least=False)}; of the peer {whole / peer:.2f}"
+    )
 
 
-def other_rows(path: Path, *, rounds: int) -> list[tuple[str, float, float, float | None]]:
-    """PNG and WebP: our choice of library beside the other one."""
-    data = path.read_bytes()
-    times = measure({"ours": lambda: one_thumbnail(data, 300), "Pillow": lambda: by_pillow(data, 300)}, rounds=rounds)
-    faster = min(times.values())
-    return [
-        (f"{name}, 300 px", spent, spent / faster, TARGETS["faster library"] if name == "ours" else None)
-        for name, spent in times.items()
-    ]
-
-
-def samples(folder: Path | None, *, scratch: Path) -> list[Path]:
-    """The photographs to measure with: those in `folder`, or made ones of 12 and 4 megapixels."""
-    if folder is not None:
-        return sorted(p for p in folder.iterdir() if p.suffix in {".jpg", ".jpeg", ".png", ".webp"})
-    made = {"made_12mp.jpg": pictures.jpeg(4000, 3000, grain=0.12, quality=88)}
-    photo = pictures.photograph(2000, 1500)
-    for name, kind in (("made_3mp.png", "PNG"), ("made_3mp.webp", "WEBP")):
-        out = io.BytesIO()
-        photo.save(out, kind)
-        made[name] = out.getvalue()
-    for name, data in made.items():
-        (scratch / name).write_bytes(data)
-    return [scratch / name for name in made]
-
-
-def main(argv: Sequence[str]) -> int:
-    """Print the table; the exit status is 0 whatever the figures are, since they depend on the machine."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--rounds", type=int, default=9)
-    chosen = parser.parse_args(argv)
+def other(name: str, data: bytes, *, rounds: int) -> None:
+    """Print the figures for a PNG or WebP."""
     decoding.preload()
-    with tempfile.TemporaryDirectory() as scratch:
-        for path in samples(chosen.folder, scratch=Path(scratch)):
-            show = jpeg_rows if path.suffix in {".jpg", ".jpeg"} else other_rows
-            print(f"{path.name}, {path.stat().st_size / 1e6:.1f} MB")
-            for name, spent, ratio, target in show(path, rounds=chosen.rounds):
-                verdict = (
-                    "" if target is None else f"  target <= {target:.2f}x: {'met' if ratio <= target else 'MISSED'}"
-                )
-                print(f"  {name:<24}{spent:9.1f} ms CPU {ratio:6.2f}x{verdict}")
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
-    return 0
+    found = race(
+        {
+            "Pillow": lambda: by_pillow(data),
+            "libvips": lambda: by_vips(data),
+            "one thumbnail": lambda: one_thumbnail(data),
+        },
+        rounds=rounds,
+    )
+    print(f"\n{name}, {len(data):,} bytes")
+    print(table(["", "CPU ms"], [[way, f"{value:.1f}"] for way, value in found.items()]))
+    pillow, vips, ours = found.values()
+    print(
+        f"of the faster: {verdict(ours / min(pillow, vips), target=FASTER_TARGET, at_least=False)}; of the slower {ours / max(pillow, vips):.2f}"
+    )
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def encoded(data: bytes, form: str) -> bytes:
+    """A smaller picture in another format."""
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft("RGB", (2000, 1500))
+        image.save(out, form)
+    return out.getvalue()
+
+
+def main(argv: Sequence[str] = ()) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="thumbnails", description=__doc__)
+    parser.add_argument("photographs", nargs="?", type=Path)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--quick", action="store_true", help="few rounds")
+    options = parser.parse_args(argv)
+    rounds = 3 if options.quick else options.rounds
+    print(machine())
+    if options.photographs is None:
+        photo = generated(megapixels=12)
+        others = {form.lower(): encoded(photo, form) for form in ("PNG", "WEBP")}
+    else:
+        photo = largest(options.photographs, ".jpg")
+        others = {
+            path.name: path.read_bytes()
+            for path in sorted(options.photographs.iterdir())
+            if path.suffix in (".png", ".webp")
+        }
+    print(f"baseline JPEG, {len(photo):,} bytes")
+    jpeg(photo, rounds=rounds)
+    for name, data in others.items():
+        other(name, data, rounds=rounds)
+
+
+def largest(directory: Path, suffix: str) -> bytes:
+    """The largest baseline JPEG."""
+    files = sorted((path.read_bytes() for path in directory.glob(f"*{suffix}")), key=len, reverse=True)
+    for data in files:
+        with Image.open(io.BytesIO(data)) as image:
+            if not image.info.get("progressive"):
+                return data
+    raise SystemExit(f"{directory} holds no baseline JPEG")

@@ -94,8 +94,12 @@ def report(found: dict[str, list[Burst]]) -> None:
     print(table(["", "uploads/s", "CPU ms an upload", "median ms", "failures"], rows))
     rates = [median(burst.rate for burst in bursts) for bursts in found.values()]
     cpu = [median(burst.cpu for burst in bursts) for bursts in found.values()]
-    print(f"CPU, of the limit's: {verdict(cpu[1] / cpu[0], target=CPU_TARGET, at_least=False)}; rate {rates[1] / rates[0]:.2f}")
-    print(f"rate, of the peer's: {verdict(rates[1] / rates[2], target=PEER_TARGET, at_least=True)}; CPU {cpu[1] / cpu[2]:.2f}")
+    print(
+        f"CPU, of the limit's: {verdict(cpu[1] / cpu[0], target=CPU_TARGET, at_least=False)}; rate {rates[1] / rates[0]:.2f}"
+    )
+    print(
+        f"rate, of the peer's: {verdict(rates[1] / rates[2], target=PEER_TARGET, at_least=True)}; CPU {cpu[1] / cpu[2]:.2f}"
+    )
 
 
 def main(argv: Sequence[str] = ()) -> None:
@@ -112,4 +116,6 @@ def main(argv: Sequence[str] = ()) -> None:
     variants = Variants(photographs(options.photographs))
     print(f"{machine()}; {options.clients} clients, files of {variants.mean_size:,.0f} bytes")
     with tempfile.TemporaryDirectory() as directory:
-        report(compare(Path(directory), variants, rounds=options.rounds, uploads=options.uploads, clients=options.clients))
+        report(
+            compare(Path(directory), variants, rounds=options.rounds, uploads=options.uploads, clients=options.clients)
+        )

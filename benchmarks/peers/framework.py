@@ -61,7 +61,9 @@ class PictureOut(BaseModel):
 
 def open_sessions(path: Path) -> sessionmaker[Session]:
     """Sessions over the database at `path`, in WAL as everybody runs it."""
-    engine = create_engine(f"sqlite:///{path}", pool_size=16, max_overflow=32, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        f"sqlite:///{path}", pool_size=16, max_overflow=32, connect_args={"check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
@@ -114,7 +116,9 @@ def application() -> FastAPI:
     async def upload(request: Request) -> PictureOut:
         body = await request.body()
         _, options = parse_options_header(request.headers["content-type"])
-        parts = MultipartParser(io.BytesIO(body), options["boundary"], memory_limit=1 << 30, spool_limit=1 << 30).parts()
+        parts = MultipartParser(
+            io.BytesIO(body), options["boundary"], memory_limit=1 << 30, spool_limit=1 << 30
+        ).parts()
         picture = await asyncio.to_thread(keep, directory, sessions, parts[0].raw)
         return PictureOut.model_validate(picture)
 

@@ -11,7 +11,9 @@ import orjson
 from chitram.adapters.db.engine import connect
 from chitram.adapters.db.lookup import lookup_sql
 
-App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+App = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+]
 
 #: Where the path of the constant body, and that of the database, stand in the environment.
 BODY, DATABASE = "BENCHMARK_BODY", "BENCHMARK_DATABASE"

@@ -27,7 +27,9 @@ def generated(*, megapixels: float, seed: int = 5, quality: int = 85) -> bytes:
     """A baseline JPEG of soft shapes under film grain, about a quarter byte a pixel, as cameras write."""
     width = round((megapixels * 1e6 * 4 / 3) ** 0.5) // 16 * 16
     height = width * 3 // 4
-    shapes = Image.frombytes("RGB", (96, 72), random.Random(seed).randbytes(96 * 72 * 3)).resize((width, height), Image.Resampling.BICUBIC)
+    shapes = Image.frombytes("RGB", (96, 72), random.Random(seed).randbytes(96 * 72 * 3)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     grain = Image.effect_noise((width // 2, height // 2), 34).resize((width, height), Image.Resampling.BILINEAR)
     picture = Image.blend(shapes, Image.merge("RGB", (grain, grain, grain)), 0.4)
     out = io.BytesIO()

@@ -83,9 +83,7 @@ def nginx(files: Path, *, path: str = "/") -> Iterator[Running]:
 
 
 @contextmanager
-def _process(
-    command: list[str], *, port: int, environment: Mapping[str, str] | None, path: str
-) -> Iterator[Running]:
+def _process(command: list[str], *, port: int, environment: Mapping[str, str] | None, path: str) -> Iterator[Running]:
     process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL)
     try:
         _await_answer(port, process, path=path)

@@ -116,4 +116,9 @@ def burst(server: Running, picture: Callable[[], bytes], *, uploads: int, client
         thread.join()
     seconds = time.perf_counter() - started
     done = len(crowd.times)
-    return Burst(done / seconds, (server.cpu_seconds() - cpu) / done, statistics.median(crowd.times), crowd.failures + uploads - done)
+    return Burst(
+        done / seconds,
+        (server.cpu_seconds() - cpu) / done,
+        statistics.median(crowd.times),
+        crowd.failures + uploads - done,
+    )

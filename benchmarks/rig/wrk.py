@@ -1,25 +1,32 @@
 """Load by wrk."""
 
+import random
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.rig.servers import Running
+
+#: Requests of a script before it begins anew.
+_DRAWN = 50_000
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a run of wrk has seen. `median` and `p99` in seconds."""
+    """What a run of wrk has seen. `median` and `p99` in seconds; `cpu` is seconds of the server's CPU a request."""
 
     rate: float
+    cpu: float
     median: float
     p99: float
     failures: int
 
 
-def wrk(url: str, *, seconds: float, connections: int = 32, script: Path | None = None) -> Load:
+def wrk(server: Running, path: str, *, seconds: float, connections: int = 32, script: Path | None = None) -> Load:
     """One thread of wrk with `connections` that are kept, for whole `seconds`."""
     program = shutil.which("wrk")
     if program is None:
@@ -27,11 +34,35 @@ def wrk(url: str, *, seconds: float, connections: int = 32, script: Path | None 
     command = [program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "10s"]
     if script is not None:
         command += ["-s", str(script)]
-    said = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
-    failures = sum(int(n) for n in re.findall(r"(?:Non-2xx or 3xx responses: |connect |read |write |timeout )(\d+)", said))
+    cpu = server.cpu_seconds()
+    said = subprocess.run([*command, server.url + path], capture_output=True, text=True, check=True).stdout
+    cpu = server.cpu_seconds() - cpu
+    failures = sum(
+        int(n) for n in re.findall(r"(?:Non-2xx or 3xx responses: |connect |read |write |timeout )(\d+)", said)
+    )
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    assert rate is not None, said
-    return Load(float(rate.group(1)), _latency(said, "50%"), _latency(said, "99%"), failures)
+    requests = re.search(r"(\d+) requests in", said)
+    assert rate is not None and requests is not None, said
+    return Load(
+        float(rate.group(1)),
+        cpu / max(int(requests.group(1)), 1),
+        _latency(said, "50%"),
+        _latency(said, "99%"),
+        failures,
+    )
+
+
+def zipf_script(path: Path, paths: Sequence[str], *, seed: int = 3) -> Path:
+    """A script at `path` that asks for `paths` at random, the n-th one n times as rarely as the first."""
+    weights = [1 / (rank + 1) for rank in range(len(paths))]
+    drawn = random.Random(seed).choices(paths, weights, k=_DRAWN)
+    lines = ",\n".join(f'"{drawn_path}"' for drawn_path in drawn)
+    path.write_text(
+        f"local paths = {{\n{lines}\n}}\nlocal n = 0\n"
+        "request = function()\n  n = n % #paths + 1\n  return wrk.format('GET', paths[n])\nend\n",
+        encoding="utf-8",
+    )
+    return path
 
 
 def _latency(said: str, share: str) -> float:

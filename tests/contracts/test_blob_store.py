@@ -43,7 +43,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, threads: DiskThr
         yield MemoryBlobStore(clock=SystemClock())
         return
     local = LocalBlobStore(tmp_path / "store", threads=threads, inline_reads=request.param == "local")
-    await local.prepare(expect_data=False)
+    await local.prepare(owner="d1", expect_data=False)
     yield local
     local.close()
 

@@ -143,11 +143,30 @@ async def test_a_job_that_comes_back_makes_room_for_the_one_that_waits(database)
     assert await ready(database) == [2]
     (second,) = await claim(database)
     async with database.begin() as work:
-        await work.jobs.bury(second.id, error="x")
         await work.jobs.add(new_job(3, key="k"))
-        assert await work.jobs.revive(second.id, now=later(1)) is True
+        await work.jobs.bury(second.id, error="x")
         assert await work.jobs.counts() == {JobState.READY: 1, JobState.RUNNING: 0, JobState.DEAD: 0}
     assert await ready(database) == [3]
+
+
+async def test_a_dead_job_keeps_others_with_its_key_away_until_it_is_revived(database):
+    await add(database, new_job(1, key="k"))
+    (job,) = await claim(database)
+    async with database.begin() as work:
+        await work.jobs.bury(job.id, error="x")
+        await work.jobs.add(new_job(2, key="k"))
+        assert await work.jobs.counts() == {JobState.READY: 0, JobState.RUNNING: 0, JobState.DEAD: 1}
+        assert await work.jobs.revive(job.id, now=later(1)) is True
+    assert await ready(database) == [1]
+
+
+async def test_an_attempt_that_does_not_count_is_forgotten(database):
+    await add(database, new_job(1))
+    (job,) = await claim(database)
+    async with database.begin() as work:
+        await work.jobs.retry(job.id, run_at=later(1), error="x", counts=False)
+    (again,) = await claim(database)
+    assert (job.attempts, again.attempts) == (1, 1)
 
 
 async def test_counts_and_the_next_moment(database):

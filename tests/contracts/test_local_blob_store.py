@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 async def store(root: Path, threads: DiskThreads) -> AsyncIterator[LocalBlobStore]:
     local = LocalBlobStore(root, threads=threads)
-    await local.prepare(expect_data=False)
+    await local.prepare(owner="d1", expect_data=False)
     yield local
     local.close()
 
@@ -210,14 +210,14 @@ async def test_a_list_that_ends_early_because_the_volume_went_does_not_look_whol
 
 async def test_the_first_start_makes_a_store_and_later_ones_find_it(root: Path, threads: DiskThreads):
     for expect_data in (False, False, True):
-        await LocalBlobStore(root, threads=threads).prepare(expect_data=expect_data)
+        await LocalBlobStore(root, threads=threads).prepare(owner="d1", expect_data=expect_data)
     assert (root / MARKER).is_file()
 
 
 async def test_a_root_without_marker_is_refused_where_images_are_recorded(root: Path, threads: DiskThreads):
     root.mkdir(parents=True)
     with pytest.raises(StorageUnavailable, match="is the volume mounted"):
-        await LocalBlobStore(root, threads=threads).prepare(expect_data=True)
+        await LocalBlobStore(root, threads=threads).prepare(owner="d1", expect_data=True)
     assert list(root.iterdir()) == []
 
 
@@ -225,9 +225,9 @@ async def test_a_fresh_file_system_counts_as_empty_and_somebodys_files_do_not(ro
     (root / "lost+found").mkdir(parents=True)
     (root / "letters").mkdir()
     with pytest.raises(StorageUnavailable, match="letters"):
-        await LocalBlobStore(root, threads=threads).prepare(expect_data=False)
+        await LocalBlobStore(root, threads=threads).prepare(owner="d1", expect_data=False)
     (root / "letters").rmdir()
-    await LocalBlobStore(root, threads=threads).prepare(expect_data=False)
+    await LocalBlobStore(root, threads=threads).prepare(owner="d1", expect_data=False)
 
 
 async def test_a_start_clears_away_what_dead_processes_left(store: LocalBlobStore, root: Path):
@@ -235,7 +235,7 @@ async def test_a_start_clears_away_what_dead_processes_left(store: LocalBlobStor
     dead.mkdir(parents=True)
     (dead / "half").write_bytes(b"half")
     await store.check()
-    await store.prepare(expect_data=True)
+    await store.prepare(owner="d1", expect_data=True)
     assert not dead.exists()
     assert len(list((root / ".incoming").iterdir())) == 1
 
@@ -251,7 +251,7 @@ async def test_foreign_names_are_not_listed(store: LocalBlobStore, root: Path):
 
 async def test_cancelled_opens_leave_no_descriptor(root: Path, threads: DiskThreads):
     store = LocalBlobStore(root, threads=threads, inline_reads=False)
-    await store.prepare(expect_data=False)
+    await store.prepare(owner="d1", expect_data=False)
     await store.put_disposable("blobs/x", b"x")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for key in ("blobs/x", "blobs/none"):
@@ -356,7 +356,7 @@ async def test_a_key_may_lie_directly_in_the_root(store: LocalBlobStore, staging
 async def test_what_only_looks_like_a_process_directory_is_left_alone(store: LocalBlobStore, root: Path):
     await store.check()
     (root / ".incoming" / "process-note").write_text("a file")
-    await store.prepare(expect_data=True)
+    await store.prepare(owner="d1", expect_data=True)
     assert (root / ".incoming" / "process-note").exists()
 
 

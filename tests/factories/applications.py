@@ -80,7 +80,7 @@ async def house(
     staging = LocalStaging(directory / "staging", threads=threads, clock=clock)
     codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
     try:
-        await blobs.prepare(expect_data=False)
+        await blobs.prepare(owner=await database.identity(), expect_data=False)
         foundation = Foundation(
             settings=settings,
             metrics=Metrics(),
@@ -89,7 +89,7 @@ async def house(
             blobs=blobs,
             staging=staging,
             codec=codec,
-            cache=MemoryRecordCache(max_entries=1000, ttl=3600, clock=clock),
+            cache=MemoryRecordCache(max_entries=1000, ttl=3600, clock=clock, version=lookup.version),
             limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
             clock=clock,
             identifiers=identifiers,

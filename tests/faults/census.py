@@ -1,8 +1,15 @@
-"""What lies on the disk and in the database, read with nothing of Chitram's own: SQL and a directory walk."""
+"""What lies on the disk and in the database, read with nothing of Chitram's own: SQL and a directory walk.
+
+    python -m tests.faults.census DATA_DIRECTORY
+
+prints it as one JSON object: violations, orphans, staged files, originals without thumbnails, waiting and dead jobs.
+"""
 
 import hashlib
+import json
 import os
 import sqlite3
+import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -52,6 +59,10 @@ class Census:
         originals = {key.removeprefix("thumbs/").rsplit("/", 2)[0] for key in self.thumbnails}
         return sorted((set(self.objects) | originals) - named)
 
+    def unrendered(self) -> list[str]:
+        """Keys of originals that somebody can reach and that have no thumbnails yet."""
+        return [blob.key for blob in self.blobs if blob.state == "live" and not blob.thumbnails]
+
     def violations(self, *, damaged: frozenset[str] = frozenset()) -> list[str]:
         """Everything that must never be so, at no moment. `damaged` are keys of objects that a test has spoilt."""
         found = [] if self.integrity == "ok" else [f"the database is damaged: {self.integrity}"]
@@ -82,13 +93,14 @@ class Census:
     def _damage(self, blob: BlobRow) -> list[str]:
         """What is wrong with the bytes of a blob that somebody may still be shown, or be given back."""
         path = self.objects.get(blob.key)
-        if path is None:
-            return ["its object is missing"]
-        if path.stat().st_size != blob.size:
-            return ["its object has another length"]
-        if sha256_of(path) != blob.sha256:
-            return ["its object has other bytes"]
-        return []
+        try:
+            if path is None:
+                return ["its object is missing"]
+            if path.stat().st_size != blob.size:
+                return ["its object has another length"]
+            return [] if sha256_of(path) == blob.sha256 else ["its object has other bytes"]
+        except FileNotFoundError:
+            return ["its object went away meanwhile"]
 
 
 def sha256_of(path: Path) -> str:
@@ -140,3 +152,20 @@ def _read_rows(path: Path, census: Census) -> None:
             "SELECT count(*) FROM perceptual_bands WHERE blob_id NOT IN (SELECT id FROM blobs)"
         ).fetchone()
         census.jobs.update(dict(connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()))
+
+
+def main() -> None:
+    census = take_census(Path(sys.argv[1]))
+    found = {
+        "violations": census.violations(),
+        "orphans": census.orphans(),
+        "staged": [path.name for path in census.staged],
+        "unrendered": census.unrendered(),
+        "ready": census.jobs["ready"],
+        "dead": census.jobs["dead"],
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -64,7 +64,7 @@ class Scenario:
 
 async def run(disk: Path, *, staging: Path, size: int) -> dict[str, object]:
     scenario = Scenario(disk, staging=staging, size=size)
-    await scenario.store.prepare(expect_data=False)
+    await scenario.store.prepare(owner="d1", expect_data=False)
     facts: dict[str, object] = {"thumbnail before": await scenario.thumbnail(1000)}
     last = ""
     for _ in range(2000):

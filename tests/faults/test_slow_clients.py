@@ -84,6 +84,14 @@ def endings(opened: Sequence[socket.socket]) -> list[int]:
     return statuses
 
 
+def answered(connection: socket.socket) -> bool:
+    """Whether `/health/live` is answered on a connection that stays open."""
+    received = b""
+    while not received.endswith(b"}") and (data := connection.recv(65_536)):
+        received += data
+    return received.startswith(b"HTTP/1.1 200") and received.endswith(b'{"status":"alive"}')
+
+
 def upload_ok(server: Server) -> None:
     answer = httpx.post(f"{server.url}{UPLOAD}", files=form(pictures.jpeg()), timeout=60)
     assert answer.status_code == 201, answer.text
@@ -130,10 +138,9 @@ def test_slow_bodies_of_one_address_leave_slots_to_others(server: Server):
         assert active_uploads(server) == "3/10 active"
         for _ in range(3):
             upload_ok(server)
-        opened, rest = opened[:3], opened[3:]
-        for connection in rest:
+        for connection in opened[3:]:
             connection.close()
-        assert sorted(endings(opened)) == [408] * 3
+        assert sorted(endings(opened[:3])) == [408] * 3
     assert active_uploads(server) == "0/10 active"
 
 
@@ -190,17 +197,27 @@ def test_slow_readers_cost_little_and_others_are_served(server: Server, large: s
 
 
 def test_too_many_connections_of_one_address_are_refused(tmp_path: Path):
-    with running_server(tmp_path, **SETTINGS, MAX_CONNECTIONS_PER_ADDRESS="20") as server:
-        with others(server), connections(server, 20, address="127.0.0.2", sending=b"") as kept:
-            with connections(server, 5, address="127.0.0.2", sending=b"") as refused:
-                assert set(endings(refused)) == {0}
-            assert psutil.Process(server.process.pid if server.process else 0).is_running()
-            assert set(endings(kept)) == {0}
-            upload_ok(server)
+    with (
+        running_server(tmp_path, **SETTINGS, MAX_CONNECTIONS_PER_ADDRESS="20") as server,
+        others(server),
+        connections(server, 20, address="127.0.0.2", sending=request("GET", "/health/live")) as kept,
+    ):
+        for connection in kept:
+            assert answered(connection)
+        with connections(server, 5, address="127.0.0.2", sending=b"") as refused:
+            assert set(endings(refused)) == {0}
+        # Those that were there first still have theirs.
+        for connection in kept:
+            connection.sendall(request("GET", "/health/live"))
+            assert answered(connection)
+        upload_ok(server)
 
 
-@pytest.mark.parametrize("size", [100_000, 50_000_000], ids=["at the end of the answer", "in the middle of it"])
-async def test_a_reader_that_stops_is_given_up(size: int):
+@pytest.mark.parametrize("last", [False, True], ids=["kept", "closed"])
+@pytest.mark.parametrize(
+    "size", [40_000, 100_000, 50_000_000], ids=["below the mark", "at the end of the answer", "in the middle of it"]
+)
+async def test_a_reader_that_stops_is_given_up(size: int, last: bool):
     """The protocol alone, with seconds in place of a minute, under an application that answers with zeros."""
     sent = asyncio.Event()
 
@@ -224,7 +241,7 @@ async def test_a_reader_that_stops_is_given_up(size: int):
         with socket.socket() as reader:
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.connect(listener.getsockname())
-            reader.sendall(request("GET", "/"))
+            reader.sendall(request("GET", "/", *(["Connection: close"] if last else [])))
             await asyncio.wait_for(until(lambda: server.server_state.connections), 5)
             await asyncio.wait_for(until(lambda: not server.server_state.connections), 10)
             await asyncio.wait_for(sent.wait(), 5)

@@ -80,7 +80,7 @@ class Ledger:
             return None
 
     def _refused(self, answer: httpx.Response) -> None:
-        if answer.status_code in (503, 507) and "retry-after" in answer.headers:
+        if answer.status_code == 507 or (answer.status_code == 503 and "retry-after" in answer.headers):
             self.busy += 1
         else:
             self.unexpected.append(f"{answer.request.method} {answer.status_code}: {answer.text[:300]}")

@@ -1,13 +1,21 @@
 """One empty service a test, behind its whole HTTP interface."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from chitram.settings import AppSettings, LimitSettings, Settings
 from tests.factories.applications import House, house
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Without a configured log, an exception is rendered for people, which takes half a second."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.factories.databases import copy_migrated, database_url
 from tests.factories.rows import add_blob, add_image
 
 HEAD = "0001_images_blobs_jobs"
-TABLES = {"blobs", "images", "jobs", "leases", "perceptual_bands"}
+TABLES = {"blobs", "identity", "images", "jobs", "leases", "perceptual_bands"}
 
 
 @pytest.fixture
@@ -177,6 +177,7 @@ class TestAllOrNothing:
                 "INSERT INTO images VALUES ('x', 404, 'f', 'public', '2026-01-01 00:00:00.000000', NULL, 'r')"
             )
             connection.execute("DROP TABLE leases")
+            connection.execute("DROP TABLE identity")
             connection.execute("DELETE FROM alembic_version")
             for (name,) in connection.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('jobs', 'perceptual_bands', 'blobs')"

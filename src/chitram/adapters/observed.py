@@ -54,6 +54,9 @@ class _ObservedOpenBlob:
         with _timed(self._record, "read"):
             return await self._blob.read(offset, length)
 
+    def cached_file(self, offset: int, length: int) -> int | None:
+        return self._blob.cached_file(offset, length)
+
     async def aclose(self) -> None:
         await self._blob.aclose()
 

@@ -68,6 +68,7 @@ async def running(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Appl
         stack.push_async_callback(codec.aclose)
         metrics.watch_codec(codec.stats)
         application = await _assemble(settings, stack, metrics=metrics, codec=codec)
+        stack.push_async_callback(application.thumbnails.aclose)
         await application.runner.start()
         stack.push_async_callback(application.runner.stop, patience=DRAIN_PATIENCE)
         yield application

@@ -51,7 +51,8 @@ async def open_data(
     stack.push_async_callback(database.aclose)
     blobs = LocalBlobStore(settings.storage_path, threads=threads)
     async with database.read() as repositories:
-        await blobs.prepare(expect_data=await repositories.images.count() > 0)
+        expect_data = await repositories.images.count() > 0
+    await blobs.prepare(owner=await database.identity(), expect_data=expect_data)
     stack.callback(blobs.close)
     return database, blobs
 
@@ -82,17 +83,19 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack, *, metrics: 
         blobs=ObservedBlobStore(blobs, record=_storage_timer(metrics)),
         staging=staging,
         codec=codec,
-        cache=_record_cache(settings, clock, metrics=metrics),
+        cache=_record_cache(settings, clock, lookup=lookup, metrics=metrics),
         limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
         clock=clock,
         identifiers=identifiers,
     )
 
 
-def _record_cache(settings: Settings, clock: SystemClock, *, metrics: Metrics) -> RecordCache:
+def _record_cache(settings: Settings, clock: SystemClock, *, lookup: SqliteLookup, metrics: Metrics) -> RecordCache:
     if not settings.cache.enabled:
         return DisabledRecordCache()
-    cache = MemoryRecordCache(max_entries=settings.cache.max_entries, ttl=settings.cache.ttl_seconds, clock=clock)
+    cache = MemoryRecordCache(
+        max_entries=settings.cache.max_entries, ttl=settings.cache.ttl_seconds, clock=clock, version=lookup.version
+    )
     return ObservedRecordCache(cache, count=lambda result: metrics.record_cache_asked(hit=result == "hit"))
 
 

@@ -3,7 +3,8 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from chitram.adapters.db import migrate
 from chitram.domain.errors import ChitramError
@@ -47,7 +48,8 @@ def startup_errors(variable: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StartupError(f"{variable}: {error.filename} cannot be used: {error.strerror}") from error
+        what = f"{error.filename} cannot be used: " if error.filename else ""
+        raise StartupError(f"{variable}: {what}{error.strerror}") from error
     except (migrate.MigrationError, ChitramError, ValueError) as error:
         raise StartupError(f"{variable}: {error}") from error
 
@@ -57,16 +59,25 @@ def load_secret(settings: Settings) -> bytes:
     if settings.app.secret_key is not None:
         return settings.app.secret_key.get_secret_value().encode()
     path = settings.app.data_dir / SECRET_FILE
+    if not path.exists():  # a full disk must not keep a server from starting again
+        _make_secret(path)
+    return path.read_bytes()
+
+
+def _make_secret(path: Path) -> None:
     # Linked into place whole, so that of two processes that start together both get the same one.
     temporary = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, secrets.token_hex(32).encode())
         os.fsync(descriptor)
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):
+            path.hardlink_to(temporary)
     finally:
         os.close(descriptor)
         temporary.unlink()
-    return path.read_bytes()
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,7 +1,7 @@
 """Services on their foundation."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chitram.adapters.jobs.embedded import EmbeddedRunner, EmbeddedSignal, Sweep
@@ -10,8 +10,8 @@ from chitram.adapters.observed import ObservedByteCache
 from chitram.bootstrap.foundation import Foundation
 from chitram.bootstrap.preparation import load_secret
 from chitram.domain.jobs import JobKind
-from chitram.domain.limits import UPLOAD, VERIFY
-from chitram.domain.media import Budget
+from chitram.domain.limits import SIMILAR, UPLOAD, VERIFY
+from chitram.domain.media import FORMATS, Budget
 from chitram.observability import Metrics
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
@@ -72,12 +72,15 @@ def wire(found: Foundation) -> Application:
     signal = EmbeddedSignal()
     thumbnails, images = _thumbnails(found, signal), _images(found, signal)
     integrity, collector = _integrity(found), _collector(found)
+    admission = _admission(found)
     runner = EmbeddedRunner(
         signal=signal,
         database=found.database,
         handlers={JobKind.RENDER: thumbnails.render, JobKind.INVALIDATE: images.invalidate},
         sweeps=_sweeps(found, thumbnails=thumbnails, integrity=integrity, collector=collector),
         runners=found.settings.housekeeping.job_runners,
+        # A job may wait for a decoder as long as the decode itself may take.
+        job_timeout=30 + 2 * found.settings.decode.timeout,
         clock=found.clock,
         identifiers=found.identifiers,
         observer=found.metrics,
@@ -90,15 +93,15 @@ def wire(found: Foundation) -> Application:
         blobs=found.blobs,
         cache=found.cache,
         limiter=found.limiter,
-        admission=_admission(found),
+        admission=admission,
         uploads=_uploads(found, signal),
         images=images,
         thumbnails=thumbnails,
         integrity=integrity,
         collector=collector,
-        doctor=Doctor(database=found.database, blobs=found.blobs),
+        doctor=Doctor(database=found.database, blobs=found.blobs, clock=found.clock),
         jobs=Jobs(database=found.database, signal=signal, clock=found.clock),
-        health=_health(found, runner),
+        health=_health(found, admission, runner),
         runner=runner,
     )
 
@@ -110,7 +113,8 @@ def _thumbnails(found: Foundation, signal: EmbeddedSignal) -> Thumbnails:
     metrics = found.metrics
     memory = ObservedByteCache(cache, count=lambda result: metrics.thumbnail_cache_asked(hit=result == "hit"))
     return Thumbnails(
-        budget=_budget(found.settings),
+        # What is stored was accepted once; settings of today must not make it undecodable.
+        budget=replace(_budget(found.settings), content_types=frozenset(FORMATS)),
         database=found.database,
         blobs=found.blobs,
         staging=found.staging,
@@ -154,11 +158,12 @@ def _collector(found: Foundation) -> Collector:
     )
 
 
-def _health(found: Foundation, runner: EmbeddedRunner) -> Health:
+def _health(found: Foundation, admission: Admission, runner: EmbeddedRunner) -> Health:
     return Health(
         database=found.database,
         blobs=found.blobs,
         cache=found.cache,
+        require_room=admission.require_room,
         jobs_alive=runner.alive,
         clock=found.clock,
     )
@@ -194,7 +199,8 @@ def _census(database: Database, metrics: Metrics) -> Callable[[], Awaitable[int]
 
 def _rates(settings: Settings) -> dict[str, Rate]:
     limits = settings.limits
-    return {name: Rate(name, limits.per_minute, limits.window_seconds) for name in (UPLOAD, VERIFY)}
+    budgets = {UPLOAD: limits.per_minute, VERIFY: limits.per_minute, SIMILAR: limits.similar_per_minute}
+    return {name: Rate(name, limit, limits.window_seconds) for name, limit in budgets.items()}
 
 
 def _admission(found: Foundation) -> Admission:

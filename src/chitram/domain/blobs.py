@@ -1,5 +1,6 @@
 """Blobs: stored bytes, named by their hash, shared by every image that has the same bytes."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,14 @@ class BlobState(StrEnum):
 def blob_key(*, sha256: str, generation: str) -> str:
     """Where an original lies in the store: `blobs/<first two hex digits>/<sha256>.<generation>`."""
     return f"{BLOB_PREFIX}{sha256[:2]}/{sha256}.{generation}"
+
+
+_BLOB_KEY = re.compile(r"blobs/([0-9a-f]{2})/\1[0-9a-f]{62}\.[0-9a-f]{1,32}", re.ASCII)
+
+
+def is_blob_key(text: str) -> bool:
+    """Whether `text` has the form of an original's key: whatever else lies in a store is not ours to erase."""
+    return _BLOB_KEY.fullmatch(text) is not None
 
 
 def thumbnail_prefix(key: str) -> str:

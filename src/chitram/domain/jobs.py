@@ -15,6 +15,14 @@ class JobKind(StrEnum):
     INVALIDATE = "invalidate"  # drop cached records. Payload: image_ids
 
 
+RENDER_KEY_PREFIX = "render:"
+
+
+def render_key(blob_id: int) -> str:
+    """The key of a blob's decode pass: one at a time waits, or was given up."""
+    return f"{RENDER_KEY_PREFIX}{blob_id}"
+
+
 class JobState(StrEnum):
     """READY jobs wait for `run_at`; RUNNING ones are leased; DEAD ones wait for an operator. Finished ones are gone."""
 
@@ -25,7 +33,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job for the outbox. `payload` must be plain JSON. A job whose `key` is waiting already is not added."""
+    """A job for the outbox. `payload` must be plain JSON. It is not added while one with its `key` waits or is dead."""
 
     kind: JobKind
     payload: Mapping[str, object]

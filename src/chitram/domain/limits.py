@@ -2,3 +2,4 @@
 
 UPLOAD = "upload"
 VERIFY = "verify"
+SIMILAR = "similar"

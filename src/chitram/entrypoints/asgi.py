@@ -12,15 +12,16 @@ from fastapi import FastAPI
 from prometheus_client import start_http_server
 
 from chitram import __version__
-from chitram.bootstrap import Application, prepare, running
+from chitram.bootstrap import Application, StartupError, prepare, running
 from chitram.entrypoints.api import docs, health, images
+from chitram.entrypoints.api.openapi import describe_as_answered, operation_id
 from chitram.entrypoints.delivery.door import Door
 from chitram.entrypoints.delivery.openapi import door_paths
 from chitram.entrypoints.support import error_handlers
 from chitram.entrypoints.support.asgi import Receive, Scope, Send
 from chitram.entrypoints.support.edge import Edge
 from chitram.observability import AccessLog, Metrics, configure_logging
-from chitram.settings import Settings, load_settings
+from chitram.settings import Settings, load_settings, unsupported
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Server:
             redoc_url=None,
             lifespan=self.lifespan,
             redirect_slashes=False,
+            generate_unique_id_function=operation_id,
         )
         for router in ROUTERS:
             api.include_router(router)
@@ -104,6 +106,7 @@ class Server:
 
         def openapi() -> dict[str, Any]:
             document = generate()
+            describe_as_answered(document)
             for path, operations in door_paths().items():
                 document["paths"].setdefault(path, {}).update(operations)
             return document
@@ -115,7 +118,10 @@ class Server:
         bind = self._settings.app.metrics_bind
         if bind:
             host, _, port = bind.rpartition(":")
-            server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=self._metrics.registry)
+            try:
+                server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=self._metrics.registry)
+            except OSError as error:
+                raise StartupError(f"METRICS_BIND: {bind} cannot be used: {error.strerror}") from error
             stack.callback(thread.join)
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
@@ -146,3 +152,5 @@ def _announce(application: Application) -> None:
     logger.info("Thumbnails: %s", settings.uploads.thumbnail_mode)
     logger.info("Formats: %s", ", ".join(settings.uploads.allowed_content_types))
     logger.info("Metadata of uploads is %s", "removed" if settings.uploads.strip_metadata else "kept")
+    for variable in unsupported():
+        logger.warning("%s is set but has no meaning in this version: it is ignored", variable)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+import orjson
+
 from chitram.observability.logs import dump_json, escape_controls
 
 FLUSH_SECONDS = 0.1
@@ -57,7 +59,7 @@ class AccessLog:
             "bytes_out": bytes_out,
             "user_agent": user_agent[:_MAX_USER_AGENT],
         }
-        self._lines.append(dump_json(entry) if self._json else _for_people(entry))
+        self._lines.append(_for_programs(entry) if self._json else _for_people(entry))
         if len(self._lines) >= FLUSH_LINES:
             self.flush()
         elif self._timer is None:
@@ -85,6 +87,14 @@ class AccessLog:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._prefix}.{int((now - second) * 1_000_000):06d}Z"
+
+
+def _for_programs(entry: dict[str, object]) -> str:
+    try:
+        line = orjson.dumps(entry)
+    except TypeError:  # Lone surrogates.
+        return dump_json(entry)
+    return line.decode("ascii") if line.isascii() else dump_json(entry)
 
 
 def _for_people(entry: Mapping[str, object]) -> str:

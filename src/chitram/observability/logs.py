@@ -5,11 +5,15 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: The id of the request that is being answered. A variable of our own: to bind one in structlog costs ten times that.
+current_request_id: ContextVar[str] = ContextVar("chitram_request_id", default="")
 
 _REDACTED = "[redacted]"
 _SECRET_NAMES = frozenset({"delete_token", "authorization", "x-delete-token", "password", "secret", "token", "cookie"})
@@ -31,6 +35,7 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None, stream: 
     as_json = not target.isatty() if json is None else json
     enrich: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -57,6 +62,13 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None, stream: 
     root.handlers[:] = [handler]
     root.setLevel(number)
     _adopt_libraries(number)
+
+
+def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    identity = current_request_id.get()
+    if identity:
+        event.setdefault("request_id", identity)
+    return event
 
 
 def _rendering(*, as_json: bool) -> list[Processor]:

@@ -19,9 +19,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from chitram import __version__
+from chitram.observability.hot_figures import HotFigures
 
-#: Seconds. The low end is where thumbnails from memory are, the high end where uploads over slow lines are.
-_REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+#: Seconds.
 _STORAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
@@ -159,17 +159,13 @@ class Metrics:
         self._now = now
         #: Changed by the edge alone, on the event loop, so it needs no lock.
         self.requests_in_flight = 0
-        self._requests = self._counter(_REQUESTS)
-        self._request_seconds = self._histogram(_REQUEST_SECONDS, buckets=_REQUEST_BUCKETS)
+        self._hot = HotFigures(
+            requests=_REQUESTS, seconds=_REQUEST_SECONDS, thumbnail_cache=_THUMBNAIL_CACHE, record_cache=_RECORD_CACHE
+        )
+        self.registry.register(self._hot)
         self._gauge(_IN_FLIGHT).set_function(lambda: float(self.requests_in_flight))
         self._uploads = self._counter(_UPLOADS)
         self._upload_bytes = self._counter(_UPLOAD_BYTES)
-        self._thumbnail_cache = self._counter(_THUMBNAIL_CACHE)
-        self._thumbnail_hits = self._thumbnail_cache.labels("hit")
-        self._thumbnail_misses = self._thumbnail_cache.labels("miss")
-        self._record_cache = self._counter(_RECORD_CACHE)
-        self._record_hits = self._record_cache.labels("hit")
-        self._record_misses = self._record_cache.labels("miss")
         self._jobs = self._gauge(_JOBS)
         self._jobs_finished = self._counter(_JOBS_FINISHED)
         self._blobs = self._gauge(_BLOBS)
@@ -182,7 +178,6 @@ class Metrics:
         self._storage_errors = self._counter(_STORAGE_ERRORS)
         Info(_BUILD.name.removesuffix("_info"), _BUILD.help, registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)
-        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     @staticmethod
     def describe() -> tuple[MetricDescription, ...]:
@@ -197,13 +192,7 @@ class Metrics:
 
     def request_answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request. `route` is a template and `method` a known one, so that labels stay few."""
-        key = (route, method, status)
-        found = self._counted.get(key)
-        if found is None:
-            found = (self._requests.labels(route, method, str(status)), self._request_seconds.labels(route))
-            self._counted[key] = found
-        found[0].inc()
-        found[1].observe(seconds)
+        self._hot.request_answered(route, method, status, seconds)
 
     def upload_finished(self, size: int) -> None:
         """Count an upload of `size` bytes that was answered with a new image."""
@@ -219,10 +208,10 @@ class Metrics:
         self.registry.register(_CodecCollector(stats))
 
     def thumbnail_cache_asked(self, *, hit: bool) -> None:
-        (self._thumbnail_hits if hit else self._thumbnail_misses).inc()
+        self._hot.thumbnail_cache[hit] += 1
 
     def record_cache_asked(self, *, hit: bool) -> None:
-        (self._record_hits if hit else self._record_misses).inc()
+        self._hot.record_cache[hit] += 1
 
     def set_jobs(self, counts: Mapping[str, int]) -> None:
         """Jobs by state; a state that is not named keeps its last value."""

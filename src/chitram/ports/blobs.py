@@ -27,6 +27,12 @@ class OpenBlob(Protocol):
         """Exactly `length` bytes from `offset` on; StorageUnavailable when they cannot be had."""
         ...
 
+    def cached_file(self, offset: int, length: int) -> int | None:
+        """A descriptor of a file with the same bytes at the same places, if those asked for can be sent from it without
+        waiting for a disk. It is lent: for positioned reads, until the blob is closed.
+        """
+        ...
+
     async def aclose(self) -> None: ...
 
 

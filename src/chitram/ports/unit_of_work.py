@@ -105,7 +105,10 @@ class BlobRepository(Protocol):
         ...
 
     async def without_thumbnails(self, *, pipeline_version: int, limit: int) -> Sequence[int]:
-        """Ids of live blobs, neither broken nor corrupt, whose thumbnails are missing or too old."""
+        """Ids of live blobs, neither broken nor corrupt, whose thumbnails are missing or too old.
+
+        Without those for which a decode pass is promised already, or was given up.
+        """
         ...
 
     async def verified_before(self, at: datetime, *, limit: int) -> Sequence[Blob]:
@@ -156,7 +159,9 @@ class JobRepository(Protocol):
 
     async def finish(self, job_id: int) -> None: ...
 
-    async def retry(self, job_id: int, *, run_at: datetime, error: str) -> None: ...
+    async def retry(self, job_id: int, *, run_at: datetime, error: str, counts: bool = True) -> None:
+        """Back to ready; the failed attempt is forgotten when it does not count."""
+        ...
 
     async def bury(self, job_id: int, *, error: str) -> None:
         """Dead-letter the job."""
@@ -218,4 +223,8 @@ class Database(Protocol):
 
     async def check(self) -> None:
         """Raise ServiceUnavailable unless the database answers."""
+        ...
+
+    async def identity(self) -> str:
+        """The random name that this database got when it was made; stores keep it to recognise their owner."""
         ...

@@ -47,8 +47,9 @@ class Admission:
 
     async def require_room(self) -> None:
         """Raise StorageFull while the disk could not take this upload and keep its reserve."""
-        # The received file and its copy without metadata lie side by side for a moment.
-        if await self._staging.free_bytes() < self.policy.reserve + 2 * self.policy.max_file_size:
+        # The received file and its copy without metadata lie side by side for a moment, in each upload under way.
+        wanted = 2 * self.policy.max_file_size * (self._active + 1)
+        if await self._staging.free_bytes() < self.policy.reserve + wanted:
             raise StorageFull(retry_after=60)
 
     @asynccontextmanager

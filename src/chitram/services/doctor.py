@@ -1,16 +1,19 @@
-"""The doctor: compares rows with objects. It only reads."""
+"""The doctor: compares rows with objects. It changes neither."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from chitram.domain.blobs import BLOB_PREFIX, Blob, BlobState
 from chitram.domain.jobs import JobState
 from chitram.ports.blobs import BlobStore
+from chitram.ports.clock import Clock
 from chitram.ports.unit_of_work import Database
 
 BATCH = 500
 #: Most names that a finding lists; the number is always exact.
 EXAMPLES = 20
+UNSETTLED = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
@@ -54,9 +57,10 @@ class Diagnosis:
 
 
 class Doctor:
-    def __init__(self, *, database: Database, blobs: BlobStore) -> None:
+    def __init__(self, *, database: Database, blobs: BlobStore, clock: Clock) -> None:
         self._database = database
         self._blobs = blobs
+        self._clock = clock
 
     async def examine(self) -> Diagnosis:
         """Walk over all rows and all objects. ServiceUnavailable or StorageUnavailable when one side cannot be read."""
@@ -88,6 +92,8 @@ class Doctor:
         diagnosis.blobs += 1
         diagnosis.bytes += blob.size
         found = await self._blobs.head(blob.key)
+        if (found is None or found.size != blob.size) and await self._changed(blob):
+            return  # healed or collected since its row was read
         if found is None:
             diagnosis.missing.add(blob.key)
         elif found.size != blob.size:
@@ -99,10 +105,17 @@ class Doctor:
         elif not blob.thumbnail_ready:
             diagnosis.without_thumbnails.add(blob.key)
 
+    async def _changed(self, blob: Blob) -> bool:
+        async with self._database.read() as repositories:
+            return await repositories.blobs.get(blob.id) != blob
+
     async def _examine_objects(self, diagnosis: Diagnosis) -> None:
         batch: list[str] = []
+        # What is younger may belong to an upload that is under way.
+        oldest = self._clock.now() - UNSETTLED
         async for found in self._blobs.list(BLOB_PREFIX):
-            batch.append(found.key)
+            if found.modified_at <= oldest:
+                batch.append(found.key)
             if len(batch) == BATCH:
                 await self._examine_keys(batch, diagnosis)
                 batch = []

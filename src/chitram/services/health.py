@@ -49,12 +49,14 @@ class Health:
         database: Database,
         blobs: BlobStore,
         cache: RecordCache,
+        require_room: Callable[[], Awaitable[None]],
         jobs_alive: Callable[[], bool],
         clock: Clock,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._cache = cache
+        self._require_room = require_room
         self._jobs_alive = jobs_alive
         self._clock = clock
         self._checking: asyncio.Task[Report] | None = None
@@ -69,13 +71,16 @@ class Health:
         return await asyncio.shield(self._checking)
 
     async def _check(self) -> Report:
-        database, storage, cache = await asyncio.gather(
-            _failure(self._database.check), _failure(self._blobs.check), self._check_cache()
+        database, storage, room, cache = await asyncio.gather(
+            _failure(self._database.check),
+            _failure(self._blobs.check),
+            _failure(self._require_room),
+            self._check_cache(),
         )
         return Report(
             database=database is None or isinstance(database, StorageFull),
             storage=storage is None or isinstance(storage, StorageFull),
-            room=not any(isinstance(failure, StorageFull) for failure in (database, storage)),
+            room=room is None and not any(isinstance(failure, StorageFull) for failure in (database, storage)),
             cache=cache,
             jobs=self._jobs_alive(),
         )
@@ -85,9 +90,19 @@ class Health:
 
 
 async def _failure(check: Callable[[], Awaitable[None]]) -> Exception | None:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT):
-            await check()
-    except (ChitramError, TimeoutError) as error:
+    """What is wrong, TimeoutError when there is no answer in time. A check that hangs is not waited for."""
+    task = asyncio.ensure_future(check())
+    done, _ = await asyncio.wait({task}, timeout=CHECK_TIMEOUT)
+    if not done:
+        task.cancel()
+        task.add_done_callback(_look_at)
+        return TimeoutError()
+    error = task.exception()
+    if error is None or isinstance(error, ChitramError):
         return error
-    return None
+    raise error
+
+
+def _look_at(task: "asyncio.Future[None]") -> None:
+    if not task.cancelled():
+        task.exception()

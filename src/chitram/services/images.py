@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from chitram.domain.access import Viewer, require_control, require_visible
 from chitram.domain.errors import ImageNotFound, StorageUnavailable
@@ -18,8 +19,7 @@ from chitram.ports.unit_of_work import Database, Position, Similar
 SIMILAR_LIMIT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An image that the viewer may see. `cache` is HIT, MISS or DISABLED: where the record came from."""
 
     record: ImageRecord
@@ -91,10 +91,13 @@ class Images:
         return Page(records[:limit], Position(last.created_at, last.id))
 
     async def similar(self, image_id: str, *, distance: int, viewer: Viewer) -> Sequence[Similar]:
-        """Public images within `distance` differing bits of this one's perceptual hash, nearest first."""
+        """Public images within `distance` differing bits of this one's perceptual hash, nearest first.
+
+        None for a picture without any structure, such as a plain colour.
+        """
         record = (await self.find(image_id, viewer=viewer)).record
-        if record.blob.perceptual_hash is None:
-            return ()
+        if not record.blob.perceptual_hash:
+            return ()  # not decoded yet, or without any structure: all blank pictures look alike
         async with self._database.read() as repositories:
             return await repositories.images.similar(
                 record.blob.perceptual_hash, distance=distance, exclude=image_id, limit=SIMILAR_LIMIT

@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chitram.domain.access import Viewer, require_control
 from chitram.domain.blobs import Blob
-from chitram.domain.errors import ImageNotFound
+from chitram.domain.errors import ImageNotFound, StorageUnavailable
 from chitram.domain.images import is_image_id
 from chitram.domain.jobs import JobKind, NewJob
 from chitram.ports.blobs import BlobStore
@@ -18,6 +19,9 @@ from chitram.ports.unit_of_work import Database
 
 CHUNK = 1024 * 1024
 SCRUB_BATCH = 50
+READS = 2
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,21 @@ class Integrity:
                 await work.blobs.set_verified(blob.id, at=now, corrupt=not match)
                 if match is not (blob.corrupt_at is None):
                     image_ids = list(await work.images.ids_of_blob(blob.id))
+                    logger.error("the stored bytes %s of %s: %s", blob.key, image_ids, "sound" if match else "damaged")
                     await work.jobs.add(NewJob(JobKind.INVALIDATE, {"image_ids": image_ids}, run_at=now))
                     work.after_commit(lambda: self._records.invalidate(image_ids))
         return Verification(match, blob.sha256, stored, now)
 
     async def _stored_sha256(self, blob: Blob) -> str | None:
+        """The hash of the stored bytes; None when they are missing or cannot be read, also not at a second try."""
+        for _ in range(READS):
+            try:
+                return await self._read_sha256(blob)
+            except StorageUnavailable:
+                logger.warning("the stored bytes %s cannot be read", blob.key, exc_info=True)
+        return None
+
+    async def _read_sha256(self, blob: Blob) -> str | None:
         opened = await self._blobs.open(blob.key)
         if opened is None:
             return None

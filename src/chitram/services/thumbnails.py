@@ -1,25 +1,27 @@
 """Thumbnails: disposable, made again whenever they are missing."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from chitram.domain.blobs import Blob, BlobState, thumbnail_key, thumbnail_keys
 from chitram.domain.errors import ChitramError, InvalidFileFormat, InvalidReason, StorageUnavailable, ThumbnailNotReady
 from chitram.domain.images import ImageRecord
-from chitram.domain.jobs import JobKind, NewJob
+from chitram.domain.jobs import JobKind, NewJob, render_key
 from chitram.domain.media import PIPELINE_VERSION, Budget, Rendered, is_whole
 from chitram.ports.blobs import BlobStore, OpenBlob
 from chitram.ports.cache import ByteCache, RecordCache
 from chitram.ports.clock import Clock
 from chitram.ports.codec import Codec
 from chitram.ports.jobs import JobSignal
-from chitram.ports.staging import Staging
-from chitram.ports.unit_of_work import Database
+from chitram.ports.staging import StagedFile, Staging
+from chitram.ports.unit_of_work import BlobRepository, Database
 
 CHUNK = 1024 * 1024
 BACKFILL_BATCH = 200
-#: Reasons that say something about this decode, not about the file: worth another try.
-PASSING = frozenset({InvalidReason.DECODE_TIMEOUT, InvalidReason.DECODER_CRASHED})
+#: Lost thumbnails that are made again at a time, on demand: each needs a copy of the original on the disk.
+RESTORES = 2
+#: Reasons that say that the file cannot be decoded. Others speak of this decode, or of settings that have changed.
+BREAKING = frozenset({InvalidReason.CORRUPT, InvalidReason.TRUNCATED})
 
 
 class Thumbnails:
@@ -45,6 +47,7 @@ class Thumbnails:
         self._memory = memory
         self._signal = signal
         self._clock = clock
+        self._restores = asyncio.Semaphore(RESTORES)
         self._restoring: dict[int, asyncio.Task[Mapping[int, bytes]]] = {}
 
     async def read(self, record: ImageRecord, *, size: int) -> bytes:
@@ -68,10 +71,12 @@ class Thumbnails:
             blob = await repositories.blobs.get(blob_id)
         if blob is None or blob.state is BlobState.ERASING or blob.pipeline_version >= PIPELINE_VERSION:
             return
+        if blob.corrupt_at is not None or blob.broken_reason is not None:
+            return  # only new bytes can help
         try:
             await self._render(blob)
         except InvalidFileFormat as error:
-            if error.reason in PASSING:
+            if error.reason not in BREAKING:
                 raise
             await self._record_broken(blob, error.reason)
 
@@ -84,7 +89,7 @@ class Thumbnails:
         if blob_ids:
             async with self._database.begin() as work:
                 for blob_id in blob_ids:
-                    job = NewJob(JobKind.RENDER, {"blob_id": blob_id}, self._clock.now(), key=f"render:{blob_id}")
+                    job = NewJob(JobKind.RENDER, {"blob_id": blob_id}, self._clock.now(), key=render_key(blob_id))
                     await work.jobs.add(job)
                 work.after_commit(self._signal.wake)
         return len(blob_ids)
@@ -99,49 +104,73 @@ class Thumbnails:
             await opened.aclose()
         return data if is_whole(data, content_type) else None
 
+    async def aclose(self) -> None:
+        """Give up what is being restored."""
+        tasks = list(self._restoring.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _restored(self, blob: Blob) -> Mapping[int, bytes]:
         """Make lost thumbnails again; everybody who asks meanwhile waits for the same decode."""
         task = self._restoring.get(blob.id)
         if task is None:
-            task = self._restoring[blob.id] = asyncio.create_task(self._render(blob))
+            task = self._restoring[blob.id] = asyncio.create_task(self._restore(blob))
             task.add_done_callback(lambda _: self._restoring.pop(blob.id, None))
         try:
             return await asyncio.shield(task)
         except ChitramError as error:
             raise ThumbnailNotReady(retry_after=30) from error
 
+    async def _restore(self, blob: Blob) -> Mapping[int, bytes]:
+        async with self._restores:
+            return await self._render(blob)
+
     async def _render(self, blob: Blob) -> Mapping[int, bytes]:
+        rendered = await self._decode(blob)
+        keys = thumbnail_keys(blob.key).items()
+        await asyncio.gather(*(self._blobs.put_disposable(key, rendered.thumbnails[size]) for size, key in keys))
+        if blob.pipeline_version != PIPELINE_VERSION:
+            await self._record_rendered(blob, rendered)
+        return rendered.thumbnails
+
+    async def _decode(self, blob: Blob) -> Rendered:
         original = await self._blobs.open(blob.key) if blob.corrupt_at is None else None
         if original is None:
             raise StorageUnavailable("The stored file is missing or damaged.")
         try:
-            rendered = await self._decode(original)
+            async with self._staging.new() as staged:
+                await self._copy(original, staged)
+                if staged.sha256 != blob.sha256:
+                    # Bit rot must not pass for a broken upload: damaged bytes heal when they are uploaded again.
+                    await self._record(blob, lambda b: b.set_verified(blob.id, at=self._clock.now(), corrupt=True))
+                    raise StorageUnavailable("The stored file is damaged.")
+                return (await self._codec.ingest(staged.fileno(), budget=self._budget)).rendered
         finally:
             await original.aclose()
-        keys = thumbnail_keys(blob.key).items()
-        await asyncio.gather(*(self._blobs.put_disposable(key, rendered.thumbnails[size]) for size, key in keys))
-        await self._record_rendered(blob, rendered)
-        return rendered.thumbnails
 
-    async def _decode(self, original: OpenBlob) -> Rendered:
-        async with self._staging.new() as staged:
-            for offset in range(0, original.size, CHUNK):
-                await staged.write(await original.read(offset, min(CHUNK, original.size - offset)))
-            await staged.flush()
-            return (await self._codec.ingest(staged.fileno(), budget=self._budget)).rendered
+    async def _copy(self, original: OpenBlob, staged: StagedFile) -> None:
+        for offset in range(0, original.size, CHUNK):
+            await staged.write(await original.read(offset, min(CHUNK, original.size - offset)))
+        await staged.flush()
 
     async def _record_rendered(self, blob: Blob, rendered: Rendered) -> None:
+        version = PIPELINE_VERSION
+        await self._record(blob, lambda b: b.set_rendered(blob.id, rendered=rendered, pipeline_version=version))
+
+    async def _record_broken(self, blob: Blob, reason: InvalidReason) -> None:
+        # A blob that had thumbnails once is not broken, whatever went wrong now.
+        if not blob.thumbnail_ready:
+            await self._record(blob, lambda b: b.set_broken(blob.id, reason=reason.value))
+
+    async def _record(self, blob: Blob, change: Callable[[BlobRepository], Awaitable[None]]) -> None:
+        """Apply `change` unless the blob was collected or healed meanwhile, and drop what is cached of its images."""
         async with self._database.begin() as work:
             current = await work.blobs.lock(blob.id)
             if current is None or current.generation != blob.generation:
-                return  # the blob was collected or healed meanwhile: its thumbnails go with the old generation
-            await work.blobs.set_rendered(blob.id, rendered=rendered, pipeline_version=PIPELINE_VERSION)
-            image_ids = await work.images.ids_of_blob(blob.id)
-            work.after_commit(lambda: self._records.invalidate(image_ids))
-
-    async def _record_broken(self, blob: Blob, reason: InvalidReason) -> None:
-        async with self._database.begin() as work:
-            await work.blobs.set_broken(blob.id, reason=reason.value)
+                return
+            await change(work.blobs)
             image_ids = list(await work.images.ids_of_blob(blob.id))
-            await work.jobs.add(NewJob(JobKind.INVALIDATE, {"image_ids": image_ids}, run_at=self._clock.now()))
-            work.after_commit(lambda: self._records.invalidate(image_ids))
+            if image_ids:
+                await work.jobs.add(NewJob(JobKind.INVALIDATE, {"image_ids": image_ids}, run_at=self._clock.now()))
+                work.after_commit(lambda: self._records.invalidate(image_ids))

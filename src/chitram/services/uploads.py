@@ -1,6 +1,7 @@
 """Uploading: understand, keep, record. ARCHITECTURE: bytes are durable before the row that names them exists."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -9,14 +10,16 @@ from chitram.domain.access import hash_delete_token
 from chitram.domain.blobs import Blob, BlobState, NewBlob, thumbnail_keys, thumbnail_prefix
 from chitram.domain.errors import (
     ChecksumMismatch,
+    ChitramError,
     InvalidFileFormat,
     InvalidReason,
     InvalidRequest,
     ServiceUnavailable,
+    StorageFull,
 )
 from chitram.domain.filenames import clean_filename
 from chitram.domain.images import Image, ImageRecord, Visibility
-from chitram.domain.jobs import JobKind, NewJob
+from chitram.domain.jobs import JobKind, NewJob, render_key
 from chitram.domain.media import (
     FORMATS,
     PIPELINE_VERSION,
@@ -104,6 +107,8 @@ class Uploads:
         self._signal = signal
         self._clock = clock
         self._identifiers = identifiers
+        #: Seconds that a put has taken of late.
+        self._usual_put = 0.0
 
     def stage(self) -> AbstractAsyncContextManager[StagedFile]:
         """An empty file to receive the body in; it is gone when the context ends."""
@@ -174,11 +179,8 @@ class Uploads:
     ) -> ImageRecord:
         for _ in range(ATTEMPTS):
             kept = await self._put(stored, new, rendered)
-            try:
+            with contextlib.suppress(_OutrunError):
                 return await self._record(kept, rendered, image)
-            except _OutrunError:
-                if kept.fresh is not None:
-                    await self._erase(kept.fresh.key)
         raise ServiceUnavailable(retry_after=1)
 
     async def _put(self, stored: StagedFile, new: NewBlob, rendered: Rendered | None) -> _Kept:
@@ -188,18 +190,27 @@ class Uploads:
         if known is not None and known.corrupt_at is None:
             found = await self._blobs.head(known.key)
             if found is not None and found.size == new.size:
+                # Whether somebody here has these bytes is nobody's business: a hit takes as long as a put.
+                await asyncio.sleep(self._usual_put)
                 lacking = known.pipeline_version < PIPELINE_VERSION
                 added = lacking and await self._put_thumbnails(known.key, rendered)
                 return _Kept(known, None, thumbnails_added=added)
         fresh = replace(new, generation=self._identifiers.generation())
+        return _Kept(known, fresh, thumbnails_added=await self._put_fresh(fresh.key, stored, rendered))
+
+    async def _put_fresh(self, key: str, stored: StagedFile, rendered: Rendered | None) -> bool:
+        """Put original and thumbnails; whether the thumbnails are there too. A failure leaves nothing behind."""
+        begun = self._clock.monotonic()
         # Both are waited for also when one fails: a put must not read a staged file that is gone.
-        outcomes = await asyncio.gather(
-            self._blobs.put(fresh.key, stored), self._put_thumbnails(fresh.key, rendered), return_exceptions=True
+        original, thumbnails = await asyncio.gather(
+            self._blobs.put(key, stored), self._put_thumbnails(key, rendered), return_exceptions=True
         )
-        for outcome in outcomes:
+        for outcome in (original, thumbnails):
             if isinstance(outcome, BaseException):
+                await self._give_up(key)
                 raise outcome
-        return _Kept(known, fresh, thumbnails_added=outcomes[1] is True)
+        self._usual_put += (self._clock.monotonic() - begun - self._usual_put) / 8
+        return thumbnails is True
 
     async def _put_thumbnails(self, key: str, rendered: Rendered | None) -> bool:
         """Whether all thumbnails are stored. Ones that cannot be are left to a job: they never cost the original."""
@@ -212,18 +223,36 @@ class Uploads:
         return not any(isinstance(result, BaseException) for result in results)
 
     async def _record(self, kept: _Kept, rendered: Rendered | None, image: Image) -> ImageRecord:
-        async with self._database.begin() as work:
-            blob = await (
-                self._adopt(work, kept, rendered) if kept.fresh is None else self._settle(work, kept, kept.fresh)
-            )
-            image = replace(image, blob_id=blob.id)
-            await work.images.add(image)
-            if not blob.thumbnail_ready and blob.broken_reason is None:
-                await work.jobs.add(
-                    NewJob(JobKind.RENDER, {"blob_id": blob.id}, run_at=image.created_at, key=f"render:{blob.id}")
-                )
-                work.after_commit(self._signal.wake)
+        committing = False
+        try:
+            async with self._database.begin() as work:
+                image, blob = await self._insert(work, kept, rendered, image)
+                committing = True
+        except Exception as error:
+            # Once COMMIT was sent, a row may name the object although there was no answer: a sweeper finds out. A full
+            # disk is an answer: nothing was committed, and the object would fill it further.
+            if kept.fresh is not None and (not committing or isinstance(error, StorageFull)):
+                await self._give_up(kept.fresh.key)
+            raise
+        if not self._policy.render_inline:
+            # Thumbnails that exist already would tell that somebody else has the same bytes.
+            blob = replace(blob, pipeline_version=0, placeholder=None)
         return ImageRecord(image, blob)
+
+    async def _insert(
+        self, work: UnitOfWork, kept: _Kept, rendered: Rendered | None, image: Image
+    ) -> tuple[Image, Blob]:
+        if kept.fresh is None:
+            blob = await self._adopt(work, kept, rendered)
+        else:
+            blob = await self._settle(work, kept, kept.fresh)
+        image = replace(image, blob_id=blob.id)
+        await work.images.add(image)
+        if not blob.thumbnail_ready and blob.broken_reason is None:
+            job = NewJob(JobKind.RENDER, {"blob_id": blob.id}, run_at=image.created_at, key=render_key(blob.id))
+            await work.jobs.add(job)
+            work.after_commit(self._signal.wake)
+        return image, blob
 
     async def _adopt(self, work: UnitOfWork, kept: _Kept, rendered: Rendered | None) -> Blob:
         """The known blob, under its row lock, alive again if it was condemned."""
@@ -270,6 +299,11 @@ class Uploads:
         if image_ids:
             await work.jobs.add(NewJob(JobKind.INVALIDATE, {"image_ids": image_ids}, run_at=self._clock.now()))
             work.after_commit(lambda: self._cache.invalidate(image_ids))
+
+    async def _give_up(self, key: str) -> None:
+        """Erase what no row will name; what cannot be erased now is left to a sweeper."""
+        with contextlib.suppress(ChitramError):
+            await self._erase(key)
 
     async def _erase(self, key: str) -> None:
         await self._blobs.erase_prefix(thumbnail_prefix(key))

@@ -14,7 +14,7 @@ from chitram.settings.groups import (
     StorageSettings,
     UploadSettings,
 )
-from chitram.settings.tree import Entry, Settings, SettingsError, entries, load_settings
+from chitram.settings.tree import Entry, Settings, SettingsError, entries, load_settings, unsupported
 
 __all__ = [
     "MEBIBYTE",
@@ -31,4 +31,5 @@ __all__ = [
     "UploadSettings",
     "entries",
     "load_settings",
+    "unsupported",
 ]

@@ -150,7 +150,9 @@ class UploadSettings(Group):
         "UPLOAD_CONCURRENCY_TIMEOUT", 30, "Longest wait for a place, in seconds; then 503 UPLOAD_BUSY.", ge=0
     )
     deadline: float = setting("UPLOAD_DEADLINE_SECONDS", 300, "Longest time that one body may take to arrive.", gt=0)
-    min_rate: int = setting("UPLOAD_MIN_RATE", 4096, "Slowest body, in bytes a second after the first 10 s.", ge=0)
+    min_rate: int = setting(
+        "UPLOAD_MIN_RATE", 4096, "Slowest body, in bytes a second after the first 10 s; 0: no matter.", ge=0
+    )
 
     @property
     def max_file_size(self) -> int:
@@ -182,6 +184,9 @@ class LimitSettings(Group):
 
     enabled: bool = setting("RATE_LIMIT_ENABLED", True, "Whether rate limits are on.")
     per_minute: int = _at_least_one("RATE_LIMIT_PER_MINUTE", 10, "Uploads of one address in a window.")
+    similar_per_minute: int = _at_least_one(
+        "RATE_LIMIT_SIMILAR_PER_MINUTE", 60, "Searches for near-duplicates of one address in a window."
+    )
     window_seconds: int = _at_least_one("RATE_LIMIT_WINDOW_SECONDS", 60, "The length of the window.")
 
 

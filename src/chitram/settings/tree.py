@@ -1,5 +1,6 @@
 """The tree of all settings, and reading it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -22,6 +23,21 @@ from chitram.settings.groups import (
 #: A secret shorter than this is refused in production, as are the ones that everybody knows.
 MIN_SECRET_BYTES = 32
 KNOWN_SECRETS = frozenset({"change-me", "changeme", "changethis", "secret", "dev-secret-key", "your-secret-key"})
+
+
+#: Settings of services that this version does not speak to.
+LATER = (
+    "CACHE_KEY_PREFIX",
+    "CELERY_BROKER_URL",
+    "DB_POOL_",
+    "DB_MAX_OVERFLOW",
+    "DEFAULT_QUOTA_MB",
+    "JWT_ALGORITHM",
+    "JWT_EXPIRE_MINUTES",
+    "MINIO_",
+    "REDIS_",
+    "REGISTRATION",
+)
 
 
 class SettingsError(ValueError):
@@ -114,6 +130,11 @@ def entries(settings: Settings) -> list[Entry]:
         for name, group in _groups()
         for field_name, field in group.model_fields.items()
     ]
+
+
+def unsupported() -> list[str]:
+    """Variables that are set, mean something to other versions of Chitram, and nothing to this one."""
+    return sorted(name for name in os.environ if name.startswith(LATER) and os.environ[name])
 
 
 def _groups() -> list[tuple[str, type[Group]]]:

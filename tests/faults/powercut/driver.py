@@ -67,7 +67,7 @@ class Driver:
         self._identifiers = SystemIdentifiers()
 
     async def prepare(self) -> None:
-        await self._store.prepare(expect_data=False)
+        await self._store.prepare(owner="d1", expect_data=False)
 
     async def upload(self, data: bytes) -> str:
         try:

@@ -117,6 +117,17 @@ async def test_waiting_for_the_common_slots_does_not_cost_the_own_ones():
         assert admission.active == 1
 
 
+async def test_who_waited_in_vain_gets_its_own_share_back():
+    admission, _ = make(slots=2, per_address=2)
+    async with admission.slot(address="b"):
+        async with admission.slot(address="a"):
+            with pytest.raises(UploadBusy):
+                async with admission.slot(address="b"):
+                    pytest.fail("there was no slot")
+        async with admission.slot(address="b"):
+            assert admission.active == 2
+
+
 async def test_addresses_are_forgotten():
     admission, _ = make(slots=3)
     for number in range(100):

@@ -117,6 +117,9 @@ class TestOrphans:
         orphan = await self.put(home)
         (home.root / orphan).unlink()
         assert any(key.startswith(thumbnail_prefix(orphan)) for key in home.objects())
+        home.clock.jump(modified(home, kept.record.blob.key) - home.clock.now())
+        assert await home.application.collector.erase_orphans() == 0
+        home.clock.advance(LONG_AGO)
         assert await home.application.collector.erase_orphans() == 1
         assert not any(key.startswith(thumbnail_prefix(orphan)) for key in home.objects())
         assert consistent(home.objects(), await rows(home))
@@ -127,7 +130,8 @@ class TestOrphans:
         orphan = await self.put(home)
         original(home, kept).unlink()
         before = {key for key in home.objects() if key.startswith("thumbs/")}
-        assert await home.application.collector.erase_orphans() == 0
+        oldest = home.clock.now() + LONG_AGO
+        assert await home.application.collector._erase_orphan_thumbnails(oldest) == 0
         assert {key for key in home.objects() if key.startswith("thumbs/")} == before
         assert orphan in home.objects()
 
@@ -135,6 +139,7 @@ class TestOrphans:
         monkeypatch.setattr(collection, "BATCH", 2)
         for seed in range(5):
             (home.root / await self.put(home, seed)).unlink()
+        home.clock.advance(LONG_AGO)
         assert await home.application.collector.erase_orphans() == 5
         assert home.objects() == set()
 

@@ -7,7 +7,7 @@ import pytest
 
 from chitram.adapters.memory.cache import DisabledRecordCache, MemoryRecordCache
 from chitram.adapters.memory.clock import ManualClock
-from chitram.domain.errors import ServiceUnavailable, StorageUnavailable
+from chitram.domain.errors import ServiceUnavailable, StorageFull, StorageUnavailable
 from chitram.services import health
 from chitram.services.health import Health, Report, Status
 
@@ -30,12 +30,13 @@ class Part:
 
 class Setting:
     def __init__(self, *, cache=True, jobs=True) -> None:
-        self.clock, self.database, self.store = ManualClock(), Part(), Part()
+        self.clock, self.database, self.store, self.room = ManualClock(), Part(), Part(), Part()
         memory = MemoryRecordCache(max_entries=10, ttl=60, clock=self.clock)
         self.health = Health(
             database=self.database,
             blobs=self.store,
             cache=memory if cache else DisabledRecordCache(),
+            require_room=self.room.check,
             jobs_alive=lambda: jobs,
             clock=self.clock,
         )
@@ -44,12 +45,13 @@ class Setting:
 @pytest.mark.parametrize(
     ("report", "status"),
     [
-        (Report(database=True, storage=True, cache=True, jobs=True), Status.HEALTHY),
-        (Report(database=True, storage=True, cache=None, jobs=True), Status.HEALTHY),
-        (Report(database=True, storage=True, cache=False, jobs=True), Status.DEGRADED),
-        (Report(database=True, storage=True, cache=True, jobs=False), Status.DEGRADED),
-        (Report(database=False, storage=True, cache=True, jobs=True), Status.UNHEALTHY),
-        (Report(database=True, storage=False, cache=False, jobs=False), Status.UNHEALTHY),
+        (Report(database=True, storage=True, room=True, cache=True, jobs=True), Status.HEALTHY),
+        (Report(database=True, storage=True, room=True, cache=None, jobs=True), Status.HEALTHY),
+        (Report(database=True, storage=True, room=True, cache=False, jobs=True), Status.DEGRADED),
+        (Report(database=True, storage=True, room=True, cache=True, jobs=False), Status.DEGRADED),
+        (Report(database=True, storage=True, room=False, cache=True, jobs=True), Status.DEGRADED),
+        (Report(database=False, storage=True, room=True, cache=True, jobs=True), Status.UNHEALTHY),
+        (Report(database=True, storage=False, room=True, cache=False, jobs=False), Status.UNHEALTHY),
     ],
 )
 def test_what_can_be_missed_degrades_and_what_cannot_is_unhealthy(report, status):
@@ -58,9 +60,9 @@ def test_what_can_be_missed_degrades_and_what_cannot_is_unhealthy(report, status
 
 async def test_a_report_asks_every_part():
     there = Setting()
-    assert await there.health.report() == Report(database=True, storage=True, cache=True, jobs=True)
+    assert await there.health.report() == Report(database=True, storage=True, room=True, cache=True, jobs=True)
     without = Setting(cache=False, jobs=False)
-    assert await without.health.report() == Report(database=True, storage=True, cache=None, jobs=False)
+    assert await without.health.report() == Report(database=True, storage=True, room=True, cache=None, jobs=False)
 
 
 async def test_parts_that_fail():
@@ -68,6 +70,14 @@ async def test_parts_that_fail():
     there.database.error, there.store.error = ServiceUnavailable(), StorageUnavailable()
     report = await there.health.report()
     assert (report.database, report.storage, report.status) == (False, False, Status.UNHEALTHY)
+
+
+@pytest.mark.parametrize("part", ["database", "store", "room"])
+async def test_a_full_disk_is_no_outage(part):
+    there = Setting()
+    getattr(there, part).error = StorageFull()
+    report = await there.health.report()
+    assert (report.database, report.storage, report.room, report.status) == (True, True, False, Status.DEGRADED)
 
 
 async def test_a_part_that_hangs_is_given_up(monkeypatch):
@@ -112,5 +122,7 @@ async def test_many_probes_at_a_time_share_one_check():
     there.database.hanging.set()
     with pytest.raises(asyncio.CancelledError):
         await probes[0]
-    assert {await probe for probe in probes[1:]} == {Report(database=True, storage=True, cache=True, jobs=True)}
+    assert {await probe for probe in probes[1:]} == {
+        Report(database=True, storage=True, room=True, cache=True, jobs=True)
+    }
     assert there.database.asked == 1

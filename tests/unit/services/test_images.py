@@ -4,6 +4,8 @@ import pytest
 
 from chitram.domain.access import ANONYMOUS, Viewer
 from chitram.domain.errors import DeleteTokenRequired, ImageNotFound, InvalidDeleteToken, StorageUnavailable
+from chitram.domain.images import Visibility
+from chitram.services.uploads import UploadDetails
 from chitram.settings import AppSettings, Settings, UploadSettings
 from tests.factories import pictures
 from tests.factories.interleaving import failing
@@ -101,3 +103,17 @@ class TestDelete:
         await delete(home, kept)
         with pytest.raises(ImageNotFound):
             await home.application.images.find(kept.record.image.id, viewer=holder(kept))
+
+
+class TestList:
+    async def test_pages_end_where_the_list_ends(self, home):
+        for _ in range(3):
+            await home.upload(PHOTO, details=UploadDetails(visibility=Visibility.PUBLIC))
+        images = home.application.images
+        page = await images.list_public(after=None, limit=2)
+        assert len(page.records) == 2
+        rest = await images.list_public(after=page.next, limit=2)
+        assert (len(rest.records), rest.next) == (1, None)
+        assert len({record.image.id for record in (*page.records, *rest.records)}) == 3
+        exact = await images.list_public(after=None, limit=3)
+        assert (len(exact.records), exact.next) == (3, None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from datetime import timedelta
 
 import pytest
 
@@ -153,6 +154,7 @@ class TestRender:
         home.foundation.database.before["begin"].append(vanish)
         await home.application.thumbnails.render(blob_id=kept.record.blob.id)
         assert await rows(home) == []
+        home.clock.advance(timedelta(days=30_000))
         await home.application.collector.erase_orphans()
         assert home.objects() == set()
 

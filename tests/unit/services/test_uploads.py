@@ -83,13 +83,24 @@ class TestKeeping:
         assert pictures.SECRET not in await served(home, kept)
         assert kept.record.image.received_sha256 != kept.record.blob.sha256
 
-    @pytest.mark.parametrize("step", ["put", "put_disposable"])
     @pytest.mark.parametrize("error", [StorageFull(), StorageUnavailable()])
-    async def test_a_store_that_fails_leaves_no_row(self, home, step, error):
-        home.foundation.blobs.before[step].append(failing(error))
+    async def test_a_store_that_fails_leaves_no_row(self, home, error):
+        home.foundation.blobs.before["put"].append(failing(error))
         with pytest.raises(type(error)):
             await home.upload(PHOTO)
         assert await rows(home) == []
+        home.clock.advance(timedelta(days=30_000))
+        await home.application.collector.erase_orphans()
+        assert home.objects() == set()
+
+    async def test_thumbnails_that_cannot_be_stored_are_left_to_a_job(self, home):
+        home.foundation.blobs.before["put_disposable"].append(failing(StorageFull()))
+        kept = await home.upload(PHOTO)
+        assert not kept.record.blob.thumbnail_ready
+        assert await served(home, kept) == PHOTO
+        assert await waiting(home) == ["render"]
+        await home.application.runner.run_due()
+        assert [blob.pipeline_version for blob in await blobs(home)] == [PIPELINE_VERSION]
 
     async def test_a_database_that_fails_leaves_an_object_for_the_orphan_sweep(self, home):
         home.foundation.database.before["begin"].append(failing(ServiceUnavailable()))

@@ -50,13 +50,14 @@ class LocalBlobStore:
         self._incoming = ProcessDirectory(root / ".incoming")
         self._unsynced: weakref.WeakSet[StagedFile] = weakref.WeakSet()
 
-    async def prepare(self, *, expect_data: bool) -> None:
+    async def prepare(self, *, owner: str, expect_data: bool) -> None:
         """Make the store at its first start, and clear away what dead processes left half written.
 
-        `expect_data` says that images are recorded; StorageUnavailable when the root does not look as if it held them,
-        or holds something else.
+        `owner` is the identity of the database that names the objects. `expect_data` says that images are recorded;
+        StorageUnavailable when the root does not look as if it held them, holds something else or belongs to another
+        database.
         """
-        await self._threads.run(partial(self._prepare, expect_data=expect_data))
+        await self._threads.run(partial(self._prepare, owner=owner, expect_data=expect_data))
 
     def close(self) -> None:
         """Remove this process's half-written files."""
@@ -110,8 +111,8 @@ class LocalBlobStore:
     async def check(self) -> None:
         await self._threads.run(self._check)
 
-    def _prepare(self, *, expect_data: bool) -> None:
-        prepare_root(self._root, expect_data=expect_data)
+    def _prepare(self, *, owner: str, expect_data: bool) -> None:
+        prepare_root(self._root, owner=owner, expect_data=expect_data)
         self._incoming.sweep()
 
     def _put(self, key: str, staged: StagedFile) -> None:

@@ -47,6 +47,14 @@ class LocalOpenBlob:
             data += await self._threads.run(rest)
         return data
 
+    def cached_file(self, offset: int, length: int) -> int | None:
+        if not self._inline or min(offset, length) < 0:
+            return None
+        # Files are read ahead from front to back, so the first and the last byte tell of those in between.
+        with translated():
+            cached = self._read_cached(offset, 1) and self._read_cached(offset + length - 1, 1)
+        return self._fd if cached else None
+
     async def aclose(self) -> None:
         with translated():
             self.close()

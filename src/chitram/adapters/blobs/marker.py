@@ -7,9 +7,12 @@ from chitram.adapters.blobs.directories import fsync_directory
 from chitram.domain.errors import StorageUnavailable
 
 MARKER = ".chitram-store"
-_CONTENT = b"This directory belongs to a Chitram blob store. Without this file the store is taken for unmounted.\n"
+_NEW = f"{MARKER}.new"
+_CONTENT = """This directory belongs to a Chitram blob store. Without this file the store is taken for unmounted.
+database {owner}
+"""
 #: What a fresh file system or an earlier, interrupted start may have left in a root that counts as empty.
-_HARMLESS = frozenset({"lost+found", ".incoming"})
+_HARMLESS = frozenset({"lost+found", ".incoming", _NEW})
 
 
 def require_marker(root: Path) -> None:
@@ -19,9 +22,15 @@ def require_marker(root: Path) -> None:
         raise StorageUnavailable(f"The store has no {MARKER}: is the volume mounted?")
 
 
-def prepare_root(root: Path, *, expect_data: bool) -> None:
-    """Make `root` and its marker at the first start; StorageUnavailable when it is not ours. Blocks."""
+def prepare_root(root: Path, *, owner: str, expect_data: bool) -> None:
+    """Make `root` and its marker at the first start; StorageUnavailable when it is not `owner`'s. Blocks.
+
+    A database that does not know the objects of a store would take all of them for left-overs and erase them.
+    """
+    content = _CONTENT.format(owner=owner)
     if (root / MARKER).exists():
+        if (root / MARKER).read_text() != content:
+            raise StorageUnavailable(f"{root} belongs to another database: are DATA_DIR and DATABASE_URL right?")
         return
     if expect_data:
         raise StorageUnavailable(f"{root} has no {MARKER} though images are recorded: is the volume mounted?")
@@ -29,7 +38,7 @@ def prepare_root(root: Path, *, expect_data: bool) -> None:
     strangers = sorted({entry.name for entry in root.iterdir()} - _HARMLESS)
     if strangers:
         raise StorageUnavailable(f"{root} is not empty and has no {MARKER}: found {strangers[0]!r}")
-    _write(root)
+    _write(root, content)
 
 
 def _make(root: Path) -> None:
@@ -39,11 +48,13 @@ def _make(root: Path) -> None:
         fsync_directory(path.parent)
 
 
-def _write(root: Path) -> None:
-    fd = os.open(root / MARKER, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+def _write(root: Path, content: str) -> None:
+    """Whole or not at all: a marker that a crash left empty would lock its owner out."""
+    fd = os.open(root / _NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
-        os.write(fd, _CONTENT)
+        os.write(fd, content.encode())
         os.fsync(fd)
     finally:
         os.close(fd)
+    (root / _NEW).rename(root / MARKER)
     fsync_directory(root)

@@ -28,6 +28,10 @@ class MemoryOpenBlob:
             raise StorageUnavailable("the object does not have these bytes")
         return self._data[offset : offset + length]
 
+    def cached_file(self, offset: int, length: int) -> int | None:  # noqa: ARG002  (the port has them)
+        """There is no file."""
+        return None
+
     async def aclose(self) -> None:
         self._data = None
 

@@ -5,7 +5,21 @@ from datetime import datetime
 from heapq import merge
 from itertools import islice
 
-from sqlalchemy import ColumnElement, Update, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    Update,
+    and_,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from chitram.adapters.db.blob_counts import count_blobs
 from chitram.adapters.db.connections import Statements
@@ -13,6 +27,7 @@ from chitram.adapters.db.dialects import insert_or_skip
 from chitram.adapters.db.perceptual import band_keys, band_rows
 from chitram.adapters.db.records import BLOB_COLUMNS, blob_of, new_blob_values
 from chitram.adapters.db.tables import (
+    HOLDS_KEY,
     IS_CONDEMNED,
     IS_ERASING,
     IS_LIVE,
@@ -22,9 +37,11 @@ from chitram.adapters.db.tables import (
     IS_VERIFIED,
     blobs,
     images,
+    jobs,
     perceptual_bands,
 )
 from chitram.domain.blobs import BLOB_PREFIX, Blob, BlobState, NewBlob
+from chitram.domain.jobs import RENDER_KEY_PREFIX
 from chitram.domain.media import Rendered
 from chitram.ports.unit_of_work import BlobCounts
 
@@ -126,9 +143,11 @@ class SqlBlobRepository:
         return [row.id for row in (*erasing, *condemned)][:limit]
 
     async def without_thumbnails(self, *, pipeline_version: int, limit: int) -> Sequence[int]:
+        key = literal(RENDER_KEY_PREFIX) + cast(blobs.c.id, String)
+        promised = exists().where(jobs.c.key == key, HOLDS_KEY)
         rows = await self._statements.rows(
             select(blobs.c.id)
-            .where(IS_RENDERABLE, blobs.c.pipeline_version < pipeline_version)
+            .where(IS_RENDERABLE, blobs.c.pipeline_version < pipeline_version, ~promised)
             .order_by(blobs.c.pipeline_version, blobs.c.id)
             .limit(limit)
         )

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, delete, exists, func, select, upda
 
 from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.dialects import insert_or_skip
-from chitram.adapters.db.tables import IS_WAITING, jobs
+from chitram.adapters.db.tables import HOLDS_KEY, holds_key, jobs
 from chitram.domain.jobs import Job, JobState, NewJob
 
 _COLUMNS = tuple(jobs.c[name] for name in Job.__dataclass_fields__)
@@ -31,7 +31,7 @@ class SqlJobRepository:
                 created_at=job.run_at,
                 key=job.key,
             )
-            .on_conflict_do_nothing(index_elements=[jobs.c.key], index_where=IS_WAITING)
+            .on_conflict_do_nothing(index_elements=[jobs.c.key], index_where=HOLDS_KEY)
         )
 
     async def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> Sequence[Job]:
@@ -51,20 +51,19 @@ class SqlJobRepository:
     async def finish(self, job_id: int) -> None:
         await self._statements.change(delete(jobs).where(jobs.c.id == job_id))
 
-    async def retry(self, job_id: int, *, run_at: datetime, error: str) -> None:
-        await self._make_ready(job_id, JobState.RUNNING, {"run_at": run_at, "last_error": error})
+    async def retry(self, job_id: int, *, run_at: datetime, error: str, counts: bool = True) -> None:
+        values = {"state": JobState.READY, "run_at": run_at, "last_error": error}
+        await self._settle(job_id, JobState.RUNNING, values if counts else {**values, "attempts": jobs.c.attempts - 1})
 
     async def bury(self, job_id: int, *, error: str) -> None:
-        await self._statements.change(
-            update(jobs).where(jobs.c.id == job_id).values(state=JobState.DEAD, lease_until=None, last_error=error)
-        )
+        await self._settle(job_id, JobState.RUNNING, {"state": JobState.DEAD, "last_error": error})
 
     async def list(self, *, state: JobState, limit: int) -> Sequence[Job]:
         statement = select(*_COLUMNS).where(jobs.c.state == state).order_by(jobs.c.run_at, jobs.c.id).limit(limit)
         return [Job(*row) for row in await self._statements.rows(statement)]
 
     async def revive(self, job_id: int, *, now: datetime) -> bool:
-        return await self._make_ready(job_id, JobState.DEAD, {"run_at": now, "attempts": 0})
+        return await self._settle(job_id, JobState.DEAD, {"state": JobState.READY, "run_at": now, "attempts": 0})
 
     async def counts(self) -> Mapping[JobState, int]:
         rows = await self._statements.rows(select(jobs.c.state, func.count()).group_by(jobs.c.state))
@@ -92,15 +91,14 @@ class SqlJobRepository:
         )
         return [(row.run_at, row.id) for row in rows]
 
-    async def _make_ready(self, job_id: int, state: JobState, values: Mapping[str, object]) -> bool:
-        """Back to READY, or away when another job with the same key waits already: that one will do the work."""
+    async def _settle(self, job_id: int, state: JobState, values: Mapping[str, object]) -> bool:
+        """Out of `state`; or away, when meanwhile another job took the same key: that one stands for the work now."""
         this = (jobs.c.id == job_id, jobs.c.state == state)
         same = jobs.alias("same")
-        waiting = exists().where(same.c.key == jobs.c.key, same.c.state == JobState.READY)
-        if await self._statements.change(delete(jobs).where(*this, waiting)):
+        taken = exists().where(same.c.key == jobs.c.key, same.c.id != jobs.c.id, holds_key(same))
+        if await self._statements.change(delete(jobs).where(*this, taken)):
             return True
-        ready = {"state": JobState.READY, "lease_until": None, **values}
-        return await self._statements.change(update(jobs).where(*this).values(ready)) > 0
+        return await self._statements.change(update(jobs).where(*this).values({"lease_until": None, **values})) > 0
 
     async def _earliest(self, statement: Select[tuple[datetime]]) -> datetime | None:
         row = await self._statements.first(statement.limit(1))

@@ -22,6 +22,9 @@ from chitram.domain.images import Image, ImageRecord, Visibility
 #: database recovers from a crash.
 _BUSY_TIMEOUT = 0.05
 
+#: Rows whose records are kept, for images that are asked for again and again: some 3 KiB each.
+_MAX_KNOWN = 1024
+
 _STATES = {state.value: state for state in BlobState}
 _VISIBILITIES = {visibility.value: visibility for visibility in Visibility}
 
@@ -40,7 +43,9 @@ class SqliteLookup:
         self._path: Path = database_path(url)
         self._sql = lookup_sql()
         self._connection: sqlite3.Connection | None = None
+        self._connections = 0
         self._closed = False
+        self._known: dict[str, tuple[tuple[Any, ...], ImageRecord]] = {}
 
     async def find(self, image_id: str) -> ImageRecord | None:
         """The image with its blob, as last committed; ServiceUnavailable when the database cannot answer."""
@@ -48,8 +53,18 @@ class SqliteLookup:
 
     def find_now(self, image_id: str) -> ImageRecord | None:
         """The same, for callers that do not await."""
+        row = self._row(self._sql, (image_id,))
+        return None if row is None else self._decoded(image_id, row)
+
+    def version(self) -> tuple[int, int]:
+        """Changes with every commit of anybody, other processes included; ServiceUnavailable as for `find`."""
+        (version,) = self._row("PRAGMA data_version", ())
+        # SQLite's number means nothing on another connection.
+        return self._connections, version
+
+    def _row(self, sql: str, parameters: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever the columns are
         try:
-            row = (self._connection or self._connect()).execute(self._sql, (image_id,)).fetchone()
+            return (self._connection or self._connect()).execute(sql, parameters).fetchone()
         except sqlite3.Error as error:
             failure = domain_error(error)
             if breaks_connection(error):
@@ -57,16 +72,27 @@ class SqliteLookup:
             if failure is None:
                 raise
             raise failure from error
-        return None if row is None else _record(row)
 
     def close(self) -> None:
         """Close the connection. Look-ups raise ServiceUnavailable from now on."""
         self._closed = True
         self._disconnect()
 
+    def _decoded(self, image_id: str, row: tuple[Any, ...]) -> ImageRecord:
+        """The record in `row`: the one made last time, when the row is the same. That is cheaper than another one."""
+        known = self._known.get(image_id)
+        if known is not None and known[0] == row:
+            return known[1]
+        record = _record(row)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[image_id] = (row, record)
+        return record
+
     def _connect(self) -> sqlite3.Connection:
         if self._closed:
             raise unavailable()
+        self._connections += 1
         self._connection = connect(self._path, read_only=True, busy_timeout=_BUSY_TIMEOUT)
         return self._connection
 

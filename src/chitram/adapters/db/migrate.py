@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -62,7 +63,10 @@ def downgrade(url: str, revision: str) -> None:
     path = database_path(url)
     with _locked(path), _transaction(path) as connection:
         _up_to_date(connection)
-        command.downgrade(_config(connection), revision)
+        try:
+            command.downgrade(_config(connection), revision)
+        except CommandError as error:
+            raise MigrationError(str(error)) from error
         _check_foreign_keys(connection)
 
 

@@ -15,6 +15,8 @@ from chitram.domain.images import ImageRecord, Visibility
 from chitram.ports.unit_of_work import Similar
 
 CHUNK = 512
+#: Candidates that are looked at, nearest first. So many hashes alike are no longer a question of similarity.
+MAX_NEAR = 20_000
 
 
 async def find_similar(
@@ -39,6 +41,7 @@ async def near_blobs(statements: Statements, perceptual_hash: int, *, distance: 
     statement = select(perceptual_bands.c.blob_id, bits).where(
         is_one_of(perceptual_bands.c.band_key, keys, dialect=statements.dialect), bits <= distance
     )
+    statement = statement.order_by(bits).limit(MAX_NEAR)
     # A blob is found once for each of its bands that are near enough.
     found = {tuple(row) for row in await statements.rows(statement)}
     by_distance: defaultdict[int, list[int]] = defaultdict(list)

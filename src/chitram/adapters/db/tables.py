@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     MetaData,
@@ -130,7 +131,16 @@ IS_BROKEN = and_(IS_LIVE, blobs.c.broken_reason.is_not(None))
 IS_CORRUPT = and_(IS_LIVE, blobs.c.corrupt_at.is_not(None))
 IS_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_not(None))
 IS_NEVER_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_(None))
-IS_WAITING = and_(jobs.c.state == literal_column("'ready'"), jobs.c.key.is_not(None))
+
+
+def holds_key(table: FromClause) -> ColumnElement[bool]:
+    """A job that waits or was given up stands in the way of another one with the same key."""
+    # The words of the partial index, or the planner does not see that it applies.
+    held = table.c.state.in_((literal_column("'ready'"), literal_column("'dead'")))
+    return and_(held, table.c.key.is_not(None))
+
+
+HOLDS_KEY = holds_key(jobs)
 
 # It does not begin with the state: the planner would prefer that equality to the order of the indexes below.
 _partial_index("ix_blobs_live_size", blobs.c.size, where=IS_LIVE)
@@ -142,4 +152,7 @@ _partial_index("ix_blobs_broken", blobs.c.state, blobs.c.id, where=IS_BROKEN)
 _partial_index("ix_blobs_corrupt", blobs.c.state, blobs.c.id, where=IS_CORRUPT)
 _partial_index("ix_blobs_verified", blobs.c.verified_at, blobs.c.id, where=IS_VERIFIED)
 _partial_index("ix_blobs_never_verified", blobs.c.created_at, blobs.c.id, where=IS_NEVER_VERIFIED)
-_partial_index("uq_jobs_waiting_key", jobs.c.key, where=IS_WAITING, unique=True)
+_partial_index("uq_jobs_waiting_key", jobs.c.key, where=HOLDS_KEY, unique=True)
+
+#: One row: a random name, by which a store recognises the database that names its objects.
+identity = Table("identity", metadata, Column("id", String(32), primary_key=True))

@@ -15,7 +15,7 @@ from chitram.adapters.db.failures import unavailable
 from chitram.adapters.db.images import SqlImageRepository
 from chitram.adapters.db.jobs import SqlJobRepository
 from chitram.adapters.db.leases import SqlLeaseRepository
-from chitram.adapters.db.tables import leases
+from chitram.adapters.db.tables import identity, leases
 from chitram.ports.unit_of_work import Effect, Repositories, UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ class SqlDatabase:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
         """A transaction: commits when the block ends normally, rolls back when it raises."""
+        self._require_file()
         thread = await self._writer.acquire()
         transaction = Transaction(thread)
         effects: list[Effect] = []
@@ -130,13 +131,7 @@ class SqlDatabase:
 
     async def check(self) -> None:
         """Raise ServiceUnavailable unless the database answers and its file is still the one that was opened."""
-        # SQLite goes on happily with a file that somebody has removed, and all that is written there is lost.
-        try:
-            found = self._path.stat().st_ino
-        except OSError as error:
-            raise unavailable() from error
-        if found != self._inode:
-            raise unavailable()
+        self._require_file()
         thread = await self._readers.acquire()
         transaction = Transaction(thread)
         try:
@@ -144,9 +139,30 @@ class SqlDatabase:
         finally:
             await uninterrupted(_abandon(transaction, pool=self._readers, thread=thread))
 
+    async def identity(self) -> str:
+        """The random name that this database got when it was made."""
+        thread = await self._readers.acquire()
+        transaction = Transaction(thread)
+        try:
+            row = await transaction.first(select(identity.c.id))
+        finally:
+            await uninterrupted(_abandon(transaction, pool=self._readers, thread=thread))
+        if row is None:
+            raise unavailable()
+        return str(row[0])
+
     async def aclose(self) -> None:
         """Wait for what is running, then close every connection."""
         await uninterrupted(self._close())
+
+    def _require_file(self) -> None:
+        # SQLite goes on happily with a file that somebody has removed, and all that is written there is lost.
+        try:
+            found = self._path.stat().st_ino
+        except OSError as error:
+            raise unavailable() from error
+        if self._inode not in (0, found):
+            raise unavailable()
 
     async def _close(self) -> None:
         await self._readers.aclose()

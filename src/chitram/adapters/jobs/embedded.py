@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from chitram.domain.errors import ChitramError
+from chitram.domain.errors import ChitramError, ServiceUnavailable, StorageFull, StorageUnavailable, UploadBusy
 from chitram.domain.jobs import MAX_ATTEMPTS, Job, JobKind, backoff
 from chitram.ports.clock import Clock, Identifiers
 from chitram.ports.unit_of_work import Database
@@ -23,8 +23,11 @@ Handler = Callable[..., Awaitable[None]]
 
 #: A claimed job is given up by its runner before others may claim it again.
 BATCH = 4
-JOB_TIMEOUT = 60.0
-LEASE = timedelta(seconds=(BATCH + 1) * JOB_TIMEOUT)
+#: Failures that say nothing about the job: it is tried again for as long as they last, with the pause of 5 failures.
+OUTAGE_PAUSE = 5
+OUTAGES = (ServiceUnavailable, StorageFull, StorageUnavailable, UploadBusy)
+#: Sweeps that walk over everything begin when the server has started for good, in seconds.
+LONG_SWEEP, LONG_SWEEP_DELAY = 3600.0, 300.0
 SWEEP_LEASE = timedelta(minutes=15)
 #: The outbox is looked at this often although nobody called, in seconds: a wake-up may have been lost.
 IDLE_POLL = 15.0
@@ -70,6 +73,7 @@ class EmbeddedRunner:
         handlers: Mapping[JobKind, Handler],
         sweeps: Sequence[Sweep],
         runners: int,
+        job_timeout: float,
         clock: Clock,
         identifiers: Identifiers,
         observer: RunnerObserver,
@@ -78,6 +82,8 @@ class EmbeddedRunner:
         self._handlers = handlers
         self._sweeps = sweeps
         self._runners = runners
+        self._job_timeout = job_timeout
+        self._lease = timedelta(seconds=(BATCH + 1) * job_timeout)
         self._clock = clock
         self._identifiers = identifiers
         self._observer = observer
@@ -141,7 +147,7 @@ class EmbeddedRunner:
         if due is None or due > now:
             return ()
         async with self._database.begin() as work:
-            return await work.jobs.claim(now=now, lease_until=now + LEASE, limit=BATCH)
+            return await work.jobs.claim(now=now, lease_until=now + self._lease, limit=BATCH)
 
     async def _run(self, jobs: Sequence[Job]) -> None:
         """Run claimed jobs one after the other. All that went well are taken off the outbox in one transaction."""
@@ -155,8 +161,11 @@ class EmbeddedRunner:
             self._observer.job_finished(job.kind, "done")
 
     async def _succeeds(self, job: Job) -> bool:
+        if job.attempts > MAX_ATTEMPTS:  # it took its process with it each time, so nobody could count it as failed
+            await self._failed(job, RuntimeError("its runners did not survive it"))
+            return False
         try:
-            async with asyncio.timeout(JOB_TIMEOUT):
+            async with asyncio.timeout(self._job_timeout):
                 await self._handlers[job.kind](**job.payload)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is the job's failure, not the runner's
             await self._failed(job, error)
@@ -165,14 +174,15 @@ class EmbeddedRunner:
 
     async def _failed(self, job: Job, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"[:500]
-        dead = job.attempts >= MAX_ATTEMPTS
-        logger.warning("job failed", extra={"job": job.id, "kind": job.kind, "dead": dead, "error": text})
+        outage = isinstance(error, OUTAGES)
+        dead = job.attempts >= MAX_ATTEMPTS and not outage
+        logger.warning("job %d (%s) %s: %s", job.id, job.kind, "given up" if dead else "failed", text)
         async with self._database.begin() as work:
             if dead:
                 await work.jobs.bury(job.id, error=text)
             else:
-                wait = backoff(job.attempts, jitter=self._identifiers.jitter())
-                await work.jobs.retry(job.id, run_at=self._clock.now() + wait, error=text)
+                wait = backoff(OUTAGE_PAUSE if outage else job.attempts, jitter=self._identifiers.jitter())
+                await work.jobs.retry(job.id, run_at=self._clock.now() + wait, error=text, counts=not outage)
         self._observer.job_finished(job.kind, "dead" if dead else "retried")
 
     async def _pause(self) -> None:
@@ -189,14 +199,15 @@ class EmbeddedRunner:
             self._woken.clear()
 
     async def _run_sweeps(self) -> None:
-        due = dict.fromkeys(self._sweeps, self._clock.monotonic())
+        begun = self._clock.monotonic()
+        due = {sweep: begun + (LONG_SWEEP_DELAY if sweep.interval >= LONG_SWEEP else 0) for sweep in self._sweeps}
         while not self._stopped.is_set():
             now = self._clock.monotonic()
             for sweep in self._sweeps:
                 if due[sweep] <= now and not self._stopped.is_set():
                     await self._sweep(sweep)
                     due[sweep] = self._clock.monotonic() + sweep.interval
-            await self._rest(min(due.values()) - self._clock.monotonic())
+            await self._rest(min(due.values(), default=now + IDLE_POLL) - self._clock.monotonic())
 
     async def _rest(self, seconds: float) -> None:
         """Sleep, but not when the runner is to stop."""
@@ -217,7 +228,7 @@ class EmbeddedRunner:
             async with self._database.begin() as work:
                 await work.leases.release(lease, holder=self._holder)
         except Exception:  # one sweep that fails must not stop the others
-            logger.exception("a sweep failed and will be tried again", extra={"sweep": sweep.name})
+            logger.exception("the sweep %s failed and will be tried again", sweep.name)
             self._observer.sweep_finished(sweep.name, None)
             return None
         self._observer.sweep_finished(sweep.name, found)

@@ -1,7 +1,7 @@
 """Caches in this process's memory: the twins of the shared ones."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from chitram.domain.images import ImageRecord
 from chitram.ports.cache import Miss
@@ -19,12 +19,19 @@ class MemoryRecordCache:
 
     A ticket is the epoch of the id's slot at the time of the miss, and every invalidation begins a new epoch. So a
     record that was read before an invalidation cannot be filled in after it, and tickets never used cost nothing.
+
+    `version` says which state of the database records come from; when it changes, everything is forgotten. That keeps
+    several processes on one database honest, none of which hears of the others' invalidations.
     """
 
     enabled = True
     backend = "memory"
 
-    def __init__(self, *, max_entries: int, ttl: float, clock: Clock) -> None:
+    def __init__(
+        self, *, max_entries: int, ttl: float, clock: Clock, version: Callable[[], object] = lambda: None
+    ) -> None:
+        self._version = version
+        self._seen: object = None
         self._max_entries = max_entries
         self._ttl = ttl
         self._clock = clock
@@ -35,6 +42,10 @@ class MemoryRecordCache:
         return len(self._entries)
 
     async def get(self, image_id: str) -> ImageRecord | Miss:
+        version = self._version()
+        if version != self._seen:
+            self._entries.clear()
+            self._seen = version
         entry = self._entries.get(image_id)
         if entry is not None:
             record, expires_at = entry
@@ -42,10 +53,10 @@ class MemoryRecordCache:
                 self._entries.move_to_end(image_id)
                 return record
             del self._entries[image_id]
-        return Miss(self._epochs[hash(image_id) % _SLOTS])
+        return Miss((version, self._epochs[hash(image_id) % _SLOTS]))
 
     async def fill(self, image_id: str, record: ImageRecord, *, ticket: object) -> None:
-        if ticket != self._epochs[hash(image_id) % _SLOTS]:
+        if ticket != (self._version(), self._epochs[hash(image_id) % _SLOTS]):
             return
         self._entries[image_id] = (record, self._clock.monotonic() + self._ttl)
         self._entries.move_to_end(image_id)

@@ -11,7 +11,8 @@ from chitram.bootstrap import Application
 from chitram.domain.access import Viewer
 from chitram.domain.errors import ChitramError, MethodNotAllowed, RateLimitExceeded, ValidationFailed
 from chitram.domain.images import Visibility
-from chitram.domain.limits import VERIFY
+from chitram.domain.limits import SIMILAR, VERIFY
+from chitram.entrypoints.api.openapi import upload_links
 from chitram.entrypoints.support.asgi import CLIENT, REPLY_HEADERS, header_map
 from chitram.entrypoints.support.auth import viewer_from
 from chitram.entrypoints.support.body import Pace, RequestBody
@@ -119,7 +120,7 @@ TOKEN_PARAMETERS: dict[str, Any] = {
     summary="Upload a picture",
     status_code=201,
     response_model=UploadResponse,
-    responses=_errors(400, 401, 408, 413, 422, 429, 503, 507),
+    responses={201: {"links": upload_links()}, **_errors(400, 401, 408, 413, 422, 429, 503, 507)},
     openapi_extra=UPLOAD_BODY,
 )
 async def upload(request: Request) -> Response:
@@ -189,8 +190,7 @@ async def verify(request: Request, image_id: str) -> Response:
     """Read the stored bytes again and compare them with their digest."""
     application = wired(request)
     viewer = _viewer(request)
-    verdict = await application.limiter.hit(application.rates[VERIFY], subject=request.scope[CLIENT])
-    _require_allowed(application, request, verdict)
+    await _count(application, request, budget=VERIFY)
     result = await application.integrity.verify(image_id, viewer=viewer)
     return _json(
         {
@@ -206,7 +206,7 @@ async def verify(request: Request, image_id: str) -> Response:
     "/{image_id}/similar",
     summary="Public images that look like this one",
     response_model=SimilarImages,
-    responses=_errors(401, 404, 422, 503),
+    responses=_errors(401, 404, 422, 429, 503),
 )
 async def similar(
     request: Request,
@@ -215,6 +215,7 @@ async def similar(
 ) -> Response:
     """Public images that look like this one."""
     application = wired(request)
+    await _count(application, request, budget=SIMILAR)
     matches = await application.images.similar(image_id, distance=distance, viewer=_viewer(request))
     base = _base(application, request)
     return _json({"items": [metadata(m.record, base=base) | {"distance": m.distance} for m in matches]})
@@ -242,6 +243,11 @@ async def _admit_and_receive(application: Application, request: Request) -> Uplo
     await application.admission.require_room()
     async with application.admission.slot(address=address):
         return await _receive(application, request)
+
+
+async def _count(application: Application, request: Request, *, budget: str) -> None:
+    verdict = await application.limiter.hit(application.rates[budget], subject=request.scope[CLIENT])
+    _require_allowed(application, request, verdict)
 
 
 def _require_allowed(application: Application, request: Request, verdict: Verdict) -> None:

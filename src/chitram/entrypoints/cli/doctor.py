@@ -17,7 +17,7 @@ from chitram.settings import Settings
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Compare the database with the store. Reads only.
+    """Compare the database with the store. Changes no image and no file of one.
 
     Exit status: 0 all is well, 1 something needs attention or repairs itself in time, 2 images are damaged or the
     examination was not possible.

@@ -47,6 +47,8 @@ def _run(settings: Settings, *, host: str, port: int, tls_certificate: Path | No
         factory=True,
         host=host,
         port=port,
+        # Otherwise uvicorn looks for a number in the environment.
+        workers=1,
         ssl_certfile=tls_certificate,
         ssl_keyfile=tls_key,
         loop="uvloop",

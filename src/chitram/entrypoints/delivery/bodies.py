@@ -3,7 +3,7 @@
 import os
 
 from chitram.domain.errors import StorageUnavailable
-from chitram.entrypoints.support.asgi import Headers, Send
+from chitram.entrypoints.support.asgi import ZERO_COPY, Headers, Send
 from chitram.entrypoints.support.ranges import ByteRange
 from chitram.ports.blobs import OpenBlob
 
@@ -22,11 +22,40 @@ async def send_whole(send: Send, *, status: int, headers: Headers, body: bytes) 
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_range(send: Send, blob: OpenBlob, *, status: int, headers: Headers, part: ByteRange) -> None:
-    """Send `part` of `blob` in pieces. StorageUnavailable before the answer starts, AnswerCutShort later."""
+async def send_range(
+    send: Send, blob: OpenBlob, *, status: int, headers: Headers, part: ByteRange, zero_copy: bool
+) -> None:
+    """Send `part` of `blob` in pieces. StorageUnavailable before the answer starts, AnswerCutShort later.
+
+    With `zero_copy` the server sends from files itself what is in memory.
+    """
     offset = part.start
+    if zero_copy and (file := blob.cached_file(offset, min(CHUNK, part.length))) is not None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        offset = await _send_file(send, blob, file, part=part)
+        if offset < part.stop:
+            await _send_pieces(send, blob, await _read_on(blob, offset, part.stop), ByteRange(offset, part.stop))
+        return
     piece = await blob.read(offset, min(CHUNK, part.length))
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    await _send_pieces(send, blob, piece, part)
+
+
+async def _send_file(send: Send, blob: OpenBlob, file: int, *, part: ByteRange) -> int:
+    """Have the server send `part` from `file`; how far that went before it would have had to wait for the disk."""
+    offset, cached = part.start, True
+    while cached:
+        count = min(CHUNK, part.stop - offset)
+        more = offset + count < part.stop
+        await send({"type": ZERO_COPY, "file": file, "offset": offset, "count": count, "more_body": more})
+        offset += count
+        cached = more and blob.cached_file(offset, min(CHUNK, part.stop - offset)) is not None
+    return offset
+
+
+async def _send_pieces(send: Send, blob: OpenBlob, piece: bytes, part: ByteRange) -> None:
+    """Send `part`, whose first piece has been read."""
+    offset = part.start
     while (offset := offset + len(piece)) < part.stop:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
         piece = await _read_on(blob, offset, part.stop)

@@ -19,6 +19,7 @@ from chitram.entrypoints.delivery.fields import (
     thumbnail_etag,
     validator_fields,
 )
+from chitram.entrypoints.delivery.prepared import Prepared
 from chitram.entrypoints.delivery.routes import (
     METHODS,
     TEMPLATES,
@@ -29,7 +30,17 @@ from chitram.entrypoints.delivery.routes import (
     thumbnail_size,
 )
 from chitram.entrypoints.delivery.services import Images, Thumbnails
-from chitram.entrypoints.support.asgi import ROUTE, Headers, Receive, Scope, Send, accept, header_map, request_id
+from chitram.entrypoints.support.asgi import (
+    ROUTE,
+    ZERO_COPY,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    accept,
+    header_map,
+    request_id,
+)
 from chitram.entrypoints.support.auth import viewer_from
 from chitram.entrypoints.support.caching import none_match
 from chitram.entrypoints.support.digests import sha256_member
@@ -38,6 +49,9 @@ from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.ranges import ByteRange, if_range_matches, parse_range
 from chitram.entrypoints.support.representations import metadata, render
 from chitram.ports.blobs import OpenBlob
+
+#: How many answers of each kind are remembered in part: a kilobyte or two each.
+_PREPARED = 2048
 
 #: Where `matches` leaves what it found for the call that follows.
 _TARGET = "chitram.door_target"
@@ -74,6 +88,8 @@ class Door:
         self._images = images
         self._thumbnails = thumbnails
         self._public_url = public_url
+        self._heads: Prepared[tuple[bytes, Headers]] = Prepared(max_entries=_PREPARED)
+        self._documents: Prepared[tuple[bytes, bytes]] = Prepared(max_entries=_PREPARED)
         self._answers: Mapping[Kind, Callable[[_Request], Awaitable[None]]] = {
             "metadata": self._metadata,
             "file": self._original,
@@ -113,9 +129,7 @@ class Door:
         return _Request(scope, send, headers, query, found.record, found.cache)
 
     async def _metadata(self, request: _Request) -> None:
-        base = base_url(request.scope, public_url=self._public_url)
-        body = render(metadata(request.record, base=base))
-        etag = b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+        etag, body = self._document(request)
         fields = metadata_fields(request.record, etag=etag, cache=request.cache)
         if request.is_unchanged(etag):
             await send_whole(request.send, status=304, headers=fields, body=b"")
@@ -123,20 +137,40 @@ class Door:
         fields += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
         await send_whole(request.send, status=200, headers=fields, body=b"" if request.is_head else body)
 
+    def _document(self, request: _Request) -> tuple[bytes, bytes]:
+        """Entity tag and body."""
+        record, base = request.record, base_url(request.scope, public_url=self._public_url)
+        key = (record.image.id, base)
+        document = self._documents.get(key, record)
+        if document is None:
+            body = render(metadata(record, base=base))
+            etag = b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+            document = self._documents.put(key, record, (etag, body))
+        return document
+
     async def _thumbnail(self, request: _Request) -> None:
         record, size = request.record, thumbnail_size(request.query)
-        etag = thumbnail_etag(record, size=size)
-        fields = validator_fields(record, etag=etag, version=request.query.get("v"))
+        etag, fields = self._thumbnail_head(request, size)
         if record.blob.thumbnail_ready and request.is_unchanged(etag):
-            await send_whole(request.send, status=304, headers=fields, body=b"")
+            await send_whole(request.send, status=304, headers=fields[:-2], body=b"")
             return
         body = await self._thumbnails.read(record, size=size)
-        fields += (
-            (b"content-type", (record.blob.thumbnail_type or "image/jpeg").encode()),
-            (b"content-length", b"%d" % len(body)),
-            thumbnail_disposition(record, size=size, attachment=request.attachment),
-        )
+        fields = [*fields, (b"content-length", b"%d" % len(body))]
         await send_whole(request.send, status=200, headers=fields, body=b"" if request.is_head else body)
+
+    def _thumbnail_head(self, request: _Request, size: int) -> tuple[bytes, Headers]:
+        """Entity tag and fields; the last two of them are about the body, and not for a 304."""
+        record, version, attachment = request.record, request.query.get("v"), request.attachment
+        # Not the version itself: strangers may write there what they want.
+        key = (record.image.id, size, version == record.version, attachment)
+        head = self._heads.get(key, record)
+        if head is None:
+            etag = thumbnail_etag(record, size=size)
+            fields = validator_fields(record, etag=etag, version=version)
+            fields.append((b"content-type", (record.blob.thumbnail_type or "image/jpeg").encode()))
+            fields.append(thumbnail_disposition(record, size=size, attachment=attachment))
+            head = self._heads.put(key, record, (etag, fields))
+        return head
 
     async def _original(self, request: _Request) -> None:
         record = request.record
@@ -194,7 +228,8 @@ async def _send_original(
     if request.is_head:
         await send_whole(request.send, status=200, headers=fields, body=b"")
         return
-    await send_range(request.send, blob, status=200 if ranges is None else 206, headers=fields, part=part)
+    status, zero_copy = 200 if ranges is None else 206, ZERO_COPY in request.scope.get("extensions", ())
+    await send_range(request.send, blob, status=status, headers=fields, part=part, zero_copy=zero_copy)
 
 
 async def _refuse(scope: Scope, send: Send, error: ChitramError) -> None:

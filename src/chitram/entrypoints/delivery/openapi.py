@@ -26,8 +26,8 @@ _DOWNLOAD: Item = {
     "name": "download",
     "in": "query",
     "required": False,
-    "description": "`1` has browsers save the file instead of showing it.",
-    "schema": {"type": "string", "enum": ["1"]},
+    "description": "`1` has browsers save the file instead of showing it; anything else is ignored.",
+    "schema": {"type": "string", "examples": ["1"]},
 }
 _SIZE: Item = {
     "name": "size",

@@ -1,8 +1,7 @@
 """Which requests are the bytes door's, and what they ask for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl
 
 from chitram.domain.errors import ValidationFailed
@@ -26,8 +25,7 @@ _SIZES: Mapping[str, int] = {str(size): size for size in THUMBNAIL_SIZES}
 _SINGLE = ("size", "v", "download", "delete_token")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """`image_id` is None when what stands in its place cannot be one."""
 
     kind: Kind

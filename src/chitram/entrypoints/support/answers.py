@@ -2,16 +2,26 @@
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from chitram.entrypoints.support.asgi import ZERO_COPY, Message
+from chitram.entrypoints.support.zero_copy import send_file
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
+#: How long an answer may wait for its reader. The bytes door hands over 256 KiB at a time, so this is 4 KiB a second,
+#: the pace that uploads have to keep too. Who takes less would hold a file and half a megabyte of memory for ever.
+SEND_SECONDS = 64.0
+
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 #: What would end a line early, and other control characters.
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+#: A first piece of a body that is copied behind the head; copying a larger one costs more than a call.
+_JOINED = 64 * 1024
 
 #: These frame the body, so they have to be looked at each time; and request ids never come again.
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
@@ -22,29 +32,81 @@ _lines: dict[tuple[bytes, bytes], bytes] = {}
 
 
 class AnswerCycle(RequestResponseCycle):
-    """A request and its answer. What an ASGI application sends is written as the base class does it."""
+    """A request and its answer. What an ASGI application sends is written as the base class does it.
+
+    The head waits for the first of the body, so that most answers are one packet and one system call.
+    """
+
+    _head: bytes | None = None
 
     async def send(self, message: "ASGISendEvent") -> None:
-        """Write the head of the answer here, everything else as before."""
-        if message["type"] != "http.response.start" or self.response_started or self.flow.write_paused:
-            await super().send(message)
-        elif not self.disconnected:
+        """Take what the application sends. RuntimeError for what does not add up to an answer."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind: str = message["type"]
+        if message["type"] == "http.response.start" and not self.response_started:
             self._start(message["status"], message.get("headers", ()))
+        elif kind == ZERO_COPY:
+            await self._send_file(cast("Message", message))
+        elif message["type"] == "http.response.body" and self._head is not None and not self.chunked_encoding:
+            self._write_body(message.get("body", b""), more_body=message.get("more_body", False))
+        else:
+            self._write_head()
+            await super().send(message)
 
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        parts = [STATUS_LINE[status]]
-        for fields in (self.default_headers, headers):
-            for field in fields:
-                parts.append(_lines.get(field) or self._line(field))
+        known, make = _lines.get, self._line
+        parts = [STATUS_LINE[status], *[known(field) or make(field) for field in self.default_headers]]
+        parts += [known(field) or make(field) for field in headers]
         if not self.keep_alive and b"connection: close\r\n" not in parts:
             parts.append(b"connection: close\r\n")
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+        if self.scope["method"] == "HEAD" or status in (204, 304):
+            self.expected_content_length, self.chunked_encoding = 0, False
+        elif self.chunked_encoding is None:
             self.chunked_encoding = True
             parts.append(b"transfer-encoding: chunked\r\n")
         parts.append(b"\r\n")
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.transport.write(b"".join(parts))
+        self._head = b"".join(parts)
+
+    def _write_head(self) -> None:
+        """Write the head, if it still waits."""
+        if self._head is not None and not self.disconnected:
+            self.transport.write(self._head)
+        self._head = None
+
+    def _write_body(self, body: bytes, *, more_body: bool) -> None:
+        """Write the head with the first of the body, or all of it."""
+        if self.scope["method"] == "HEAD":
+            body = b""
+        left = self.expected_content_length - len(body)
+        if left < 0 or (left and not more_body):
+            raise RuntimeError("the answer is not as long as its Content-Length")
+        self.expected_content_length = left
+        if self._head is not None and len(body) <= _JOINED:
+            body, self._head = self._head + body, None
+        self._write_head()
+        self.transport.write(body)
+        if not more_body:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    async def _send_file(self, message: Message) -> None:
+        """Send `count` bytes of `file` from `offset` on. The answer has a length, and the connection no encryption."""
+        count: int = message["count"]
+        if count > self.expected_content_length:
+            raise RuntimeError("the answer is longer than its Content-Length")
+        self._write_head()
+        self.expected_content_length -= count
+        file, offset = message["file"], message["offset"]
+        await send_file(self.transport, file, offset=offset, count=count, patience=SEND_SECONDS)
+        await super().send({"type": "http.response.body", "body": b"", "more_body": message["more_body"]})
 
     def _line(self, field: tuple[bytes, bytes]) -> bytes:
         """The line of one field. RuntimeError for one that could break out of its line."""

@@ -11,6 +11,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Headers = list[tuple[bytes, bytes]]
 
+#: ASGI's extension by which the server sends part of a file: `file`, a descriptor, `offset`, `count`, `more_body`.
+ZERO_COPY = "http.response.zerocopysend"
+
 #: Keys in the scope. The edge sets all but the route, which the code that answers sets to its template.
 REQUEST_ID = "chitram.request_id"
 CLIENT = "chitram.client"

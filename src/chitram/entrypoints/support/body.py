@@ -49,7 +49,8 @@ class RequestBody:
 
     async def _next_message(self) -> Message:
         pace = self._pace
-        patience = min(pace.grace + self._received / pace.min_rate, pace.deadline) - self._waited
+        earned = pace.grace + self._received / pace.min_rate if pace.min_rate else pace.deadline
+        patience = min(earned, pace.deadline) - self._waited
         loop = asyncio.get_running_loop()
         started = loop.time()
         timeout = asyncio.timeout(max(patience, 0.0))

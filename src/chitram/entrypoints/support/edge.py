@@ -27,7 +27,7 @@ from chitram.entrypoints.support.body import ClientDisconnected
 from chitram.entrypoints.support.errors import error_response, report
 from chitram.entrypoints.support.exchange import Exchange
 from chitram.entrypoints.support.hosts import AllowedHosts
-from chitram.observability import AccessLog, Metrics
+from chitram.observability import AccessLog, Metrics, current_request_id
 
 #: Load balancers and orchestrators ask for these by address, not by name.
 HEALTH_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
@@ -38,9 +38,18 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
 _log = structlog.get_logger("chitram.edge")
 
 
-def new_request_id() -> str:
-    """24 hex digits that nobody can guess."""
-    return os.urandom(12).hex()
+class RequestIds:
+    """Makes ids of 24 hex digits that nobody can guess. The randomness comes in blocks: asking for it is what costs."""
+
+    def __init__(self) -> None:
+        self._digits = ""
+        self._used = 0
+
+    def __call__(self) -> str:
+        if self._used == len(self._digits):
+            self._digits, self._used = os.urandom(12 * 256).hex(), 0
+        self._used += 24
+        return self._digits[self._used - 24 : self._used]
 
 
 class Edge:
@@ -57,14 +66,14 @@ class Edge:
         access_log: AccessLog | None,
         trusted_proxies: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
-        make_request_id: Callable[[], str] = new_request_id,
+        make_request_id: Callable[[], str] | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._access_log = access_log
         self._proxies = TrustedProxies(trusted_proxies)
         self._hosts = AllowedHosts(allowed_hosts)
-        self._make_request_id = make_request_id
+        self._make_request_id = make_request_id or RequestIds()
         self.arriving: tuple[Callable[[Exchange], None], ...] = (
             self._identify,
             self._locate_client,
@@ -106,7 +115,7 @@ class Edge:
         if not identity or not _REQUEST_ID.match(identity):
             identity = self._make_request_id()
         exchange.scope[REQUEST_ID] = exchange.request_id = identity
-        structlog.contextvars.bind_contextvars(request_id=identity)
+        current_request_id.set(identity)
 
     def _locate_client(self, exchange: Exchange) -> None:
         """Find out the client's address, and the scheme and host it used, from what can be believed."""

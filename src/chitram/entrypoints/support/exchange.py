@@ -100,15 +100,13 @@ class Exchange:
         """Pass on a message of the answer, with what the edge adds to it."""
         if message["type"] == "http.response.start":
             return self._send(self._dress(message))
-        if message["type"] == "http.response.body":
-            body = message.get("body")
-            if body:
-                self.bytes_out += len(body)
-            if not message.get("more_body", False):
-                self.complete = True
-                if self._lingering:
-                    # The end of the answer is held back: the server would close at once.
-                    return self._send({**message, "more_body": True})
+        body = message.get("body")
+        self.bytes_out += len(body) if body else message.get("count", 0)
+        if not message.get("more_body", False):
+            self.complete = True
+            if self._lingering:
+                # The end of the answer is held back: the server would close at once.
+                return self._send({**message, "more_body": True})
         return self._send(message)
 
     def _dress(self, message: Message) -> Message:
@@ -130,7 +128,8 @@ class Exchange:
     def _plan_end(self, headers: Headers, present: Mapping[bytes, bytes]) -> None:
         """The answer comes before the body is in: is the rest read, and is the connection kept?"""
         comes = self._body_comes()
-        small = self._unread is not None and self._unread <= KEEP_ALIVE_BYTES
+        # Whoever was too slow with this body (408) would be so with its rest.
+        small = self._unread is not None and self._unread <= KEEP_ALIVE_BYTES and self.status != 408
         if not (comes and small) and b"connection" not in present:
             headers.append((b"connection", b"close"))
         # Without a length the client cannot know before the end that it has the whole answer.

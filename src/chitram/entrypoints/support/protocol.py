@@ -14,14 +14,14 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chitram.domain.errors import InvalidRequest
-from chitram.entrypoints.support.answers import AnswerCycle
+from chitram.entrypoints.support.answers import SEND_SECONDS, AnswerCycle
+from chitram.entrypoints.support.asgi import ZERO_COPY
+from chitram.entrypoints.support.targets import authority
+from chitram.entrypoints.support.upgrades import parser_behind_head
 
 #: All header fields of a request together, in bytes. Browsers send 1 to 2 KiB.
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADER_FIELDS = 100
-#: How long an answer may wait for its reader. The bytes door hands over 256 KiB at a time, so this is 4 KiB a second, the
-#: pace that uploads have to keep too. Who takes less would hold a file and half a megabyte of memory for ever.
-SEND_SECONDS = 64.0
 
 
 class Connections:
@@ -67,6 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_begun = False
         self._send_timer: asyncio.TimerHandle | None = None
+        self._extensions: dict[str, dict[object, object]] = {ZERO_COPY: {}} if self.scheme == "http" else {}
         self._address = self.client[0] if self.client else ""
         self._admitted = self.allowance.admit(self._address)
         if self._admitted:
@@ -84,9 +85,29 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests. Only a head that does not come in one piece is waited for: a timer costs more than it."""
-        super().data_received(data)
-        if self._head_begun and self._head_timer is None:
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.logger.warning("what a client sent is no HTTP request")
+            self.send_400_response("")
+            return
+        # Line ends between requests begin none, but they too have ended the wait for the next one.
+        if self._head_timer is None and (self._head_begun or self.cycle is None or self.cycle.response_complete):
             self._await_head()
+
+    def _parse(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as wanted:
+                rest = memoryview(rest)[wanted.args[0] :]
+                version = self.parser.get_http_version()
+                self.parser, head = parser_behind_head(self, version=version, headers=self.headers)
+                self.parser.feed_data(head)
+            else:
+                return
 
     def on_message_begin(self) -> None:
         """A request begins: its head has to be complete in time, however it trickles in."""
@@ -106,18 +127,20 @@ class GuardedProtocol(HttpToolsProtocol):
         """The head is there: answer, or queue behind the request before. No upgrades, no root path, no ceiling here."""
         self._head_begun = False
         self._stop_waiting()
-        version, url = self.parser.get_http_version(), httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
-        self.scope.update(
-            http_version=version,
-            method=self.parser.get_method().decode("ascii"),
-            path=unquote(path) if "%" in path else path,
-            raw_path=url.path,
-            query_string=url.query or b"",
-        )
+        if not self.url.startswith(b"/"):
+            self._take_authority()
+        scope, version, url = self.scope, self.parser.get_http_version(), httptools.parse_url(self.url)
+        raw_path = url.path or b"/"
+        path = raw_path.decode("ascii")
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = url.query or b""
+        scope["extensions"] = self._extensions
         before = self.cycle
         self.cycle = AnswerCycle(
-            scope=self.scope,
+            scope=scope,
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -135,6 +158,36 @@ class GuardedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def on_message_complete(self) -> None:
+        """The body is there; not so when the parser stops for an upgrade, for then it is still to come."""
+        cycle = self.cycle
+        if not cycle.response_complete and not self.parser.should_upgrade():
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        """An answer is out, or on its way into a connection that ends with it: not for ever."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No further request: end the connection, whether or not the client took its last answer."""
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._await_reader()
+
+    def pause_writing(self) -> None:
+        """The reader does not keep up: it has so long to take what there is."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """The reader has taken it, or nearly: on a connection that ends here the rest has to go in time as well."""
+        if not self.transport.is_closing():
+            self._stop_waiting_for_reader()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # the base class calls it so
         """What cannot be parsed gets an answer in the shape of all our errors."""
         if self.transport.is_closing():
@@ -147,6 +200,13 @@ class GuardedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head % len(body) + body)
         self.transport.close()
+        self._await_reader()
+
+    def _take_authority(self) -> None:
+        """The host in an absolute target counts before the field Host. ValueError for targets that are not answered."""
+        host = authority(self.url)
+        if host is not None:
+            self.headers[:] = [(b"host", host), *(field for field in self.headers if field[0] != b"host")]
 
     def _await_head(self) -> None:
         self._stop_waiting()
@@ -167,7 +227,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._send_timer = None
 
     def _give_up(self) -> None:
-        if not self.transport.is_closing():
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The request before has the server's attention; it does not even read on.
+            self._await_head()
+        elif not self.transport.is_closing():
             self.transport.abort()
 
 

@@ -13,7 +13,7 @@ def metadata(record: ImageRecord, *, base: str) -> dict[str, Any]:
     """What anybody who may see the image may know of it. Its addresses begin with `base`, without a slash."""
     image, blob = record.image, record.blob
     links = image_links(record, base)
-    return {
+    body = {
         "id": image.id,
         "filename": image.filename,
         "content_type": blob.content_type,
@@ -29,6 +29,9 @@ def metadata(record: ImageRecord, *, base: str) -> dict[str, Any]:
         "visibility": image.visibility.value,
         "placeholder": blob.placeholder,
     }
+    if blob.broken_reason is not None:
+        body["problem"] = blob.broken_reason
+    return body
 
 
 def upload_response(

@@ -33,6 +33,10 @@ class ImageMetadata(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the stored bytes.")
     visibility: Literal["public", "unlisted", "private"]
     placeholder: str | None = Field(description="A thumbhash, base64, to be shown while the picture loads.")
+    problem: str | None = Field(
+        None,
+        description="Only where a file turned out to be broken after it was accepted: why. Others do not see it then.",
+    )
 
 
 class UploadResponse(ImageMetadata):

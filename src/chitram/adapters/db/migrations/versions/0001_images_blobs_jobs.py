@@ -1,5 +1,6 @@
 """Images, blobs, their perceptual hashes, the outbox and the leases."""
 
+import secrets
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -36,11 +37,15 @@ def upgrade() -> None:
         sa.Column("until", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_leases"),
     )
+    identity = op.create_table(
+        "identity", sa.Column("id", sa.String(32), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_identity")
+    )
+    op.bulk_insert(identity, [{"id": secrets.token_hex(8)}])
 
 
 def downgrade() -> None:
     """Drop every table."""
-    for table in ("leases", "jobs", "perceptual_bands", "images", "blobs"):
+    for table in ("identity", "leases", "jobs", "perceptual_bands", "images", "blobs"):
         op.drop_table(table)
 
 
@@ -124,7 +129,7 @@ def _create_jobs() -> None:
     )
     op.create_index("ix_jobs_state_run_at_id", "jobs", ["state", "run_at", "id"])
     op.create_index("ix_jobs_state_lease_until_id", "jobs", ["state", "lease_until", "id"])
-    where = sa.text("state = 'ready' AND key IS NOT NULL")
+    where = sa.text("state IN ('ready', 'dead') AND key IS NOT NULL")
     op.create_index("uq_jobs_waiting_key", "jobs", ["key"], unique=True, sqlite_where=where, postgresql_where=where)
 
 
