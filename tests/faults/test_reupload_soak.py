@@ -1,7 +1,8 @@
 """Deleting and uploading the same few pictures at the same time, with a collector that never waits: nothing is lost.
 
-That it can fail was seen with each of these taken out of the code: the look at the state and the new count of images
-under the row's lock in `Collector._mark_erasing`; `revive` in `Uploads._adopt`; the comparison of generations there.
+That it can fail was seen with each of these taken out of the code: the look at the state under the row's lock in
+`Collector._mark_erasing`; the comparison of generations in `Uploads._adopt`; `revive` there together with the new count
+of images in the collector, each of which makes up for the other.
 """
 
 import hashlib

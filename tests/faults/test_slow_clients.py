@@ -224,7 +224,8 @@ async def test_a_reader_that_stops_is_given_up(size: int, last: bool):
     async def zeros(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
         for offset in range(0, size, 50_000):
-            await send({"type": "http.response.body", "body": bytes(50_000), "more_body": offset + 50_000 < size})
+            piece = bytes(min(50_000, size - offset))
+            await send({"type": "http.response.body", "body": piece, "more_body": offset + len(piece) < size})
         sent.set()
 
     protocol = guarded_protocol(per_address=10, exempt=(), head_timeout=5)

@@ -37,7 +37,7 @@ async def test_thumbnails_come_after_the_answer(client, home):
     assert (answer.status_code, code(answer)) == (404, "THUMBNAIL_NOT_READY")
     assert answer.headers["retry-after"] == "2"
     assert (await client.get(f"{IMAGES}/{image['id']}")).json()["thumbnail_ready"] is False
-    assert await home.application.runner.run_due() == 1
+    await home.application.runner.run_due()
     ready = (await client.get(f"{IMAGES}/{image['id']}")).json()
     assert ready["thumbnail_ready"] is True
     assert ready["placeholder"]
@@ -62,7 +62,8 @@ async def test_many_uploads_of_the_same_bytes_are_one_decode(client, home):
     for _ in range(3):
         await uploaded(client)
     assert (await home.application.jobs.counts())[JobState.READY] == 1
-    assert await home.application.runner.run_due() == 1
+    await home.application.runner.run_due()
+    assert (await home.application.jobs.counts())[JobState.READY] == 0
 
 
 async def test_a_file_without_its_end_is_refused_at_once(client):

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from chitram import __version__
-from chitram.observability import AccessLog, Metrics, configure_logging
+from chitram.observability import AccessLog, Metrics, configure_logging, current_request_id
 from chitram.observability.access_log import FLUSH_LINES
 
 NASTY = 'a\r\n{"event": "forged"}\x1b[31m\u2028end'
@@ -51,6 +51,19 @@ def test_our_lines_and_the_libraries_have_one_form():
     assert (theirs["event"], theirs["port"], theirs["logger"]) == ("started now", 80, "uvicorn.error")
     assert ours["request_id"] == theirs["request_id"] == "req-12345"
     assert ours["timestamp"].endswith("Z")
+
+
+async def test_lines_carry_the_id_of_their_request():
+    stream = configured()
+
+    async def request():
+        current_request_id.set("req-12345")
+        structlog.get_logger("x").info("mine")
+        structlog.get_logger("x").info("of another", request_id="req-67890")
+
+    await asyncio.create_task(request())
+    structlog.get_logger("x").info("nobody's")
+    assert [line.get("request_id") for line in lines(stream)] == ["req-12345", "req-67890", None]
 
 
 def test_levels():

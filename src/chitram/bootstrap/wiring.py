@@ -30,7 +30,8 @@ from chitram.settings import MEBIBYTE, Settings
 
 #: Thumbnails over this are served from the disk; a few large ones must not drive out thousands of small ones.
 MAX_CACHED_THUMBNAIL = 128 * 1024
-STAGING_INTERVAL = 3600.0
+#: Not one of the long sweeps, which wait after a start: a process that dies again and again would fill the disk.
+STAGING_INTERVAL = 1800.0
 ORPHAN_INTERVAL = 6 * 3600.0
 
 

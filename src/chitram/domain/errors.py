@@ -124,6 +124,11 @@ class ThumbnailNotReady(ChitramError):
     default_message = "The thumbnail has not been made yet."
 
 
+class PreconditionFailed(ChitramError):
+    code = "PRECONDITION_FAILED"
+    default_message = "What is here is not what the request made its condition."
+
+
 class RangeNotSatisfiable(ChitramError):
     code = "RANGE_NOT_SATISFIABLE"
     default_message = "The requested range lies outside the file."

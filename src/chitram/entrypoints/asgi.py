@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from prometheus_client import start_http_server
@@ -18,7 +19,7 @@ from chitram.entrypoints.api.openapi import describe_as_answered, operation_id
 from chitram.entrypoints.delivery.door import Door
 from chitram.entrypoints.delivery.openapi import door_paths
 from chitram.entrypoints.support import error_handlers
-from chitram.entrypoints.support.asgi import Receive, Scope, Send
+from chitram.entrypoints.support.asgi import REPLY_HEADERS, Message, Receive, Scope, Send
 from chitram.entrypoints.support.edge import Edge
 from chitram.observability import AccessLog, Metrics, configure_logging
 from chitram.settings import Settings, load_settings, unsupported
@@ -29,6 +30,9 @@ DESCRIPTION = """A self-hosted image host: upload a picture, get a link, a thumb
 
 Every error has one shape, `{"detail": {"code", "message", "details"}}`; `Accept: application/problem+json` gives the
 same as RFC 9457."""
+
+#: What the API leaves in a scope for the edge.
+_LEFT_BEHIND = ("route", REPLY_HEADERS)
 
 ROUTERS = (images.router, health.router, docs.router)
 
@@ -48,6 +52,7 @@ class Server:
             access_log=self._access_log,
             trusted_proxies=settings.app.trusted_proxies,
             allowed_hosts=settings.app.allowed_hosts,
+            default_host=urlsplit(settings.app.public_url or "").netloc,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,8 +89,23 @@ class Server:
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._door is not None and scope["type"] == "http" and self._door.matches(scope):
             await self._door(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._answer_head(scope, receive, send)
         else:
             await self.api(scope, receive, send)
+
+    async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As the API answers GET, for it knows no HEAD: without the body."""
+        inner = {**scope, "method": "GET"}
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope.update({key: inner[key] for key in _LEFT_BEHIND if key in inner})
+            else:
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.api(inner, receive, send_head)
 
     def _describe_api(self) -> FastAPI:
         api = FastAPI(

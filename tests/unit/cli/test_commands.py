@@ -1,6 +1,7 @@
 """`chitram`: what each command does, what it prints, and how it ends."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -134,12 +135,14 @@ class TestMigrate:
         assert re.fullmatch(r"\d{4}\w*", head)
         assert chitram("migrate", "--show").stdout.strip() == head
         assert chitram("migrate").stdout.strip() == head
-        assert chitram("migrate", "--down", "base").stdout.strip() == "base"
+        assert chitram("migrate", "--down", "base").exit_code == 1
+        assert chitram("migrate", "--show").stdout.strip() == head
+        assert chitram("migrate", "--down", "base", "--yes").stdout.strip() == "base"
         assert chitram("migrate").stdout.strip() == head
 
     def test_a_revision_that_does_not_exist(self, chitram):
         chitram("migrate")
-        result = chitram("migrate", "--down", "9999")
+        result = chitram("migrate", "--down", "9999", "--yes")
         assert result.exit_code == 1
         assert result.stderr.startswith("DATABASE_URL: ")
 
@@ -164,6 +167,7 @@ class TestDoctor:
         stray = data / "storage" / "blobs" / "ab" / ("ab" * 32 + ".0123456789ab")
         stray.parent.mkdir(exist_ok=True)
         stray.write_bytes(b"stray")
+        os.utime(stray, (0, 0))
         result = chitram("doctor")
         assert result.exit_code == 1
         assert f"unnamed objects: 1\n  blobs/ab/{stray.name}" in result.stdout

@@ -1,6 +1,5 @@
 """Colours, fingerprints and refusals of the decode."""
 
-import ctypes
 import io
 import os
 import socket
@@ -9,7 +8,7 @@ import tempfile
 import pytest
 from PIL import Image
 
-from chitram.adapters.codec import decoding, jobs, pipeline, seccomp
+from chitram.adapters.codec import decoding, jobs, pipeline
 from chitram.adapters.codec.colour import to_srgb
 from chitram.adapters.codec.formats.structure import Structure
 from chitram.adapters.codec.perceptual import flattened, perceptual_hash, placeholder
@@ -160,7 +159,3 @@ def test_replies_tell_the_lengths_of_their_blobs() -> None:
     header = parse_header(reply[4 : 4 + length], at_most=3)
     assert header.lengths == (3, 0)
     assert reply[4 + length :] == b"abc"
-
-
-def test_machines_without_a_filter_run_without_one() -> None:
-    assert seccomp.install(ctypes.CDLL(None), machine="pdp11") is False

@@ -18,7 +18,6 @@ from chitram.domain.jobs import BACKOFF_LIMIT, MAX_ATTEMPTS, Job, JobKind, JobSt
 from tests.factories.databases import open_migrated
 from tests.factories.interleaving import InterposedDatabase, failing
 
-
 #: Of a batch of jobs that may take a minute each.
 LEASE = timedelta(seconds=(BATCH + 1) * 60)
 
@@ -171,7 +170,6 @@ class TestRunning:
         done = await asyncio.gather(shop.runner().run_due(), shop.runner().run_due())
         assert sum(done) == 20
         assert sorted(shop.ran) == list(range(20))
-
 
     @pytest.mark.parametrize("outage", [ServiceUnavailable(), StorageFull(), StorageUnavailable(), UploadBusy()])
     async def test_an_outage_is_waited_out_however_long_it_lasts(self, shop, outage):

@@ -163,3 +163,34 @@ async def test_received_files_of_dead_processes_go(home, tmp_path):
         await staged.write(b"x" * 500_000)
         await staged.flush()
         assert await home.application.collector.clear_staging() == 0
+
+
+class TestCaution:
+    async def test_one_erasure_that_fails_does_not_hold_up_the_others(self, home):
+        for seed in range(3):
+            await delete(home, await home.upload(pictures.jpeg(16, 16, seed=seed)))
+        home.clock.advance(GRACE)
+        home.foundation.blobs.before["erase"].append(failing(StorageUnavailable()))
+        with pytest.raises(StorageUnavailable):
+            await home.application.collector.collect()
+        assert [state for _, state in await rows(home)] == [BlobState.ERASING]
+        assert await home.application.collector.collect() == 1
+
+    async def test_many_orphans_mean_lost_rows_and_none_is_erased(self, home, monkeypatch):
+        monkeypatch.setattr(collection, "FEW_ORPHANS", 2)
+        await home.upload(PHOTO)
+        orphans = [await TestOrphans().put(home, seed) for seed in range(3)]
+        home.clock.advance(LONG_AGO)
+        with pytest.raises(StorageUnavailable, match="3 of 4"):
+            await home.application.collector.erase_orphans()
+        assert set(orphans) <= home.objects()
+
+    async def test_what_is_not_ours_stays(self, home):
+        for name in ("blobs/ab/readme.txt", "thumbs/readme/1/300", "thumbs/notes"):
+            path = home.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"somebody's")
+        before = home.objects()
+        home.clock.advance(LONG_AGO)
+        assert await home.application.collector.erase_orphans() == 0
+        assert home.objects() == before

@@ -1,5 +1,7 @@
 """The doctor: finds what is not as it should be, and only reads."""
 
+from datetime import timedelta
+
 import pytest
 
 from chitram.adapters.blobs.marker import MARKER
@@ -12,6 +14,7 @@ from tests.factories import pictures
 from tests.unit.services.stores import delete, holder, original, overwrite
 
 PHOTO = pictures.jpeg(48, 32)
+LONG_AGO = timedelta(days=30_000)
 
 
 async def examine(home):
@@ -66,6 +69,8 @@ async def test_names_what_repairs_itself_or_needs_a_look(home):
         await work.jobs.add(NewJob(JobKind.RENDER, {"blob_id": 1}, run_at=home.clock.now()))
         (job,) = await work.jobs.claim(now=home.clock.now(), lease_until=home.clock.now(), limit=1)
         await work.jobs.bury(job.id, error="worn out")
+    assert (await examine(home)).unnamed_objects.count == 0  # it may be that of an upload under way
+    home.clock.advance(LONG_AGO)
     diagnosis = await examine(home)
     assert not diagnosis.damaging
     assert not diagnosis.clean
@@ -79,9 +84,29 @@ async def test_walks_in_batches(home, monkeypatch):
     monkeypatch.setattr(doctor, "BATCH", 2)
     for seed in range(4):
         await home.upload(pictures.jpeg(16, 16, seed=seed))
+    home.clock.advance(LONG_AGO)
     diagnosis = await examine(home)
     assert diagnosis.blobs == 4
     assert diagnosis.clean
+
+
+async def test_what_is_healed_meanwhile_is_not_missing(home):
+    kept = await home.upload(PHOTO)
+    original(home, kept).unlink()
+
+    async def heal():
+        await home.upload(PHOTO)
+
+    home.foundation.blobs.before["head"].append(heal)
+    home.foundation.blobs.before["head"].append(unlink(original(home, kept)))
+    assert not (await home.application.doctor.examine()).damaging
+
+
+def unlink(path):
+    async def act():
+        path.unlink(missing_ok=True)
+
+    return act
 
 
 def test_a_finding_counts_all_and_names_some():

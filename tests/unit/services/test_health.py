@@ -126,3 +126,21 @@ async def test_many_probes_at_a_time_share_one_check():
         Report(database=True, storage=True, room=True, cache=True, jobs=True)
     }
     assert there.database.asked == 1
+
+
+async def test_a_failure_that_comes_after_the_check_was_given_up_is_looked_at(monkeypatch):
+    monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.01)
+    there = Setting()
+    unwilling = asyncio.Event()
+
+    async def late_failure() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            unwilling.set()
+            raise ServiceUnavailable
+
+    there.database.check = late_failure
+    assert (await there.health.report()).database is False
+    await unwilling.wait()
+    await asyncio.sleep(0)

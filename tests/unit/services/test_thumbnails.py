@@ -16,7 +16,7 @@ from chitram.settings import AppSettings, CacheSettings, Settings, UploadSetting
 from tests.factories import pictures
 from tests.factories.applications import house
 from tests.factories.interleaving import failing
-from tests.unit.services.stores import blobs, collect, consistent, delete, holder, original, rows, waiting
+from tests.unit.services.stores import blobs, collect, consistent, delete, holder, original, overwrite, rows, waiting
 
 PHOTO = pictures.jpeg(320, 200)
 
@@ -187,6 +187,65 @@ class TestRender:
         assert "invalidate" in await waiting(home)
 
 
+class TestDamage:
+    @pytest.fixture
+    def settings(self, tmp_path) -> Settings:
+        return Settings(
+            app=AppSettings(env="test", data_dir=tmp_path), uploads=UploadSettings(thumbnail_mode="background")
+        )
+
+    async def test_bit_rot_does_not_pass_for_a_broken_upload(self, home):
+        kept = await home.upload(PHOTO)
+        overwrite(original(home, kept), PHOTO[:-1] + b"!")
+        with pytest.raises(StorageUnavailable):
+            await home.application.thumbnails.render(blob_id=kept.record.blob.id)
+        (blob,) = await blobs(home)
+        assert blob.corrupt_at == home.clock.now()
+        assert blob.broken_reason is None
+        before = home.objects()
+        await home.application.thumbnails.render(blob_id=kept.record.blob.id)
+        assert home.objects() == before
+
+    async def test_what_lost_its_last_image_meanwhile_is_recorded_all_the_same(self, home):
+        kept = await home.upload(PHOTO)
+
+        async def vanish():
+            await delete(home, kept)
+
+        home.foundation.database.before["begin"].append(vanish)
+        await home.application.thumbnails.render(blob_id=kept.record.blob.id)
+        assert [blob.pipeline_version for blob in await blobs(home)] == [PIPELINE_VERSION]
+
+
+async def test_what_had_thumbnails_once_is_not_called_broken(home, monkeypatch):
+    kept = await home.upload(PHOTO)
+    monkeypatch.setattr(thumbnails, "PIPELINE_VERSION", PIPELINE_VERSION + 1)
+    home.foundation.blobs.before["open"].append(failing(InvalidFileFormat(InvalidReason.CORRUPT)))
+    await home.application.thumbnails.render(blob_id=kept.record.blob.id)
+    assert [blob.broken_reason for blob in await blobs(home)] == [None]
+
+
+async def test_restoring_ends_with_the_service(home):
+    kept = await home.upload(PHOTO)
+    path_of(home, kept).unlink()
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def hang():
+        begun.set()
+        await never.wait()
+
+    home.foundation.blobs.before["open"].extend([nothing, hang])
+    reading = asyncio.create_task(read(home, kept))
+    await begun.wait()
+    await home.application.thumbnails.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+async def nothing() -> None:
+    """An action that lets the first call through."""
+
+
 class TestBackfill:
     async def test_finds_nothing_where_nothing_lacks(self, home):
         await home.upload(PHOTO)
@@ -197,6 +256,5 @@ class TestBackfill:
         await home.upload(PHOTO)
         await home.upload(pictures.png(20, 20))
         monkeypatch.setattr(thumbnails, "PIPELINE_VERSION", PIPELINE_VERSION + 1)
-        for _ in range(2):
-            assert await home.application.thumbnails.backfill() == 2
+        assert [await home.application.thumbnails.backfill() for _ in range(2)] == [2, 0]
         assert len(await home.application.jobs.list(state=JobState.READY, limit=10)) == 2

@@ -1,6 +1,5 @@
 """Uploads that meet other uploads, deletions, the collector and damaged files in between two of their steps."""
 
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -23,6 +22,7 @@ from chitram.settings import AppSettings, Settings, UploadSettings
 from tests.factories import pictures
 from tests.factories.applications import house
 from tests.factories.interleaving import Interposed, failing, interpose
+from tests.unit.services.databases import Mute, Unsighted
 from tests.unit.services.stores import (
     blobs,
     collect,
@@ -102,14 +102,28 @@ class TestKeeping:
         await home.application.runner.run_due()
         assert [blob.pipeline_version for blob in await blobs(home)] == [PIPELINE_VERSION]
 
-    async def test_a_database_that_fails_leaves_an_object_for_the_orphan_sweep(self, home):
+    async def test_a_database_that_cannot_begin_leaves_nothing_behind(self, home):
         home.foundation.database.before["begin"].append(failing(ServiceUnavailable()))
         with pytest.raises(ServiceUnavailable):
             await home.upload(PHOTO)
-        assert len(originals(home)) == 1
-        home.clock.advance(timedelta(days=30_000))
-        assert await home.application.collector.erase_orphans() == 1
         assert home.objects() == set()
+
+    async def test_bytes_stay_when_nobody_knows_whether_the_row_was_committed(self, home):
+        database = home.foundation.database
+        database.real = Mute(database.real, ServiceUnavailable())
+        with pytest.raises(ServiceUnavailable):
+            await home.upload(PHOTO)
+        database.real = database.real.real
+        assert len(originals(home)) == 1
+        await settled(home)
+
+    async def test_a_disk_that_is_full_at_the_commit_is_not_filled_further(self, home):
+        database = home.foundation.database
+        database.real = Mute(database.real, StorageFull(), commits=False)
+        with pytest.raises(StorageFull):
+            await home.upload(PHOTO)
+        database.real = database.real.real
+        assert (home.objects(), await rows(home)) == (set(), [])
 
 
 class TestSameBytes:
@@ -148,42 +162,6 @@ class TestSameBytes:
         assert caught.value.retry_after == 1
         assert home.objects() == before
         assert await waiting(home) == []
-
-
-class Unsighted:
-    """A database whose first `views` and `transactions` do not see the blobs that others have just recorded."""
-
-    def __init__(self, real, *, views, transactions):
-        self._real = real
-        self._views = views
-        self._transactions = transactions
-
-    @asynccontextmanager
-    async def begin(self):
-        async with self._real.begin() as work:
-            self._transactions -= 1
-            yield Overlay(work, blobs=Overlay(work.blobs, take=nothing)) if self._transactions >= 0 else work
-
-    @asynccontextmanager
-    async def read(self):
-        async with self._real.read() as view:
-            self._views -= 1
-            yield Overlay(view, blobs=Overlay(view.blobs, find=nothing)) if self._views >= 0 else view
-
-
-class Overlay:
-    """`real` with some of its attributes in front of it."""
-
-    def __init__(self, real, **attributes):
-        self._real = real
-        vars(self).update(attributes)
-
-    def __getattr__(self, name):
-        return getattr(self._real, name)
-
-
-async def nothing(_sha256):
-    return None
 
 
 class TestCollection:

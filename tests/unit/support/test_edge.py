@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from chitram.domain.errors import ImageNotFound, StorageUnavailable
@@ -12,7 +11,7 @@ from chitram.entrypoints.support import exchange
 from chitram.entrypoints.support.asgi import CLIENT, HOST, REPLY_HEADERS, REQUEST_ID, ROUTE
 from chitram.entrypoints.support.body import ClientDisconnected, Pace, RequestBody
 from chitram.entrypoints.support.edge import Edge
-from chitram.observability import AccessLog, Metrics
+from chitram.observability import AccessLog, Metrics, current_request_id
 from tests.unit.support.asgi_client import body_messages, call, make_scope
 
 
@@ -114,12 +113,17 @@ async def test_log_lines_of_a_request_carry_its_id():
     seen = {}
 
     async def app(scope, receive, send):
-        seen.update(structlog.contextvars.get_contextvars())
+        seen["request_id"] = current_request_id.get()
         await answering()(scope, receive, send)
 
-    answer = await Site(app).ask()
+    answer = await asyncio.create_task(Site(app).ask())
     assert seen["request_id"] == answer.header("x-request-id")
-    structlog.contextvars.clear_contextvars()
+    assert current_request_id.get() == ""
+
+
+async def test_ids_of_our_own_differ():
+    site = Site(answering())
+    assert len({(await site.ask()).header("x-request-id") for _ in range(600)}) == 600
 
 
 async def test_forwarded_fields_count_only_from_trusted_proxies():
@@ -128,7 +132,7 @@ async def test_forwarded_fields_count_only_from_trusted_proxies():
     await site.ask(headers=forged)
     assert (site.scope[CLIENT], site.scope["scheme"], site.scope[HOST]) == ("192.0.2.7", "http", "img.example.org")
     await site.ask(headers=forged, client=("10.0.0.1", 1))
-    assert (site.scope[CLIENT], site.scope["scheme"], site.scope[HOST]) == ("1.1.1.1", "https", "evil.example")
+    assert (site.scope[CLIENT], site.scope["scheme"], site.scope[HOST]) == ("1.1.1.1", "https", "img.example.org")
     await site.ask(client=None)
     assert site.scope[CLIENT] == ""
 
@@ -140,6 +144,18 @@ async def test_hosts_that_are_not_ours_are_refused_but_health_answers():
     assert json.loads(answer.body)["detail"]["code"] == "INVALID_REQUEST"
     assert (await site.ask("/health/live", headers=[("host", "10.0.0.3:8000")])).status == 200
     assert (await site.ask(headers=[("host", "img.example.org"), ("host", "evil.example")])).status == 400
+
+
+@pytest.mark.parametrize(
+    ("version", "default", "status"),
+    [("1.0", "img.example.org", 200), ("1.0", "", 400), ("1.1", "img.example.org", 400)],
+)
+async def test_who_cannot_name_a_host_means_the_one_that_we_have(version, default, status):
+    site = Site(answering(), default_host=default)
+    scope = make_scope(http_version=version)
+    scope["headers"].clear()
+    assert (await call(site.edge, scope)).status == status
+    assert scope[HOST] == (default if version == "1.0" else "")
 
 
 async def test_routes_are_counted_by_template_and_methods_are_few():

@@ -86,9 +86,24 @@ class TestConnections:
 
     def test_proxies_have_no_limit_and_names_are_no_proxies(self):
         allowance = Connections(per_address=1, exempt=("10.0.0.0/8", "::1"))
-        for address, more in (("10.1.2.3", True), ("::1", True), ("192.0.2.1", False), ("", False), ("unix", False)):
+        for address, more in (
+            ("10.1.2.3", True),
+            ("::ffff:10.1.2.3", True),
+            ("::1", True),
+            ("192.0.2.1", False),
+            ("", False),
+            ("unix", False),
+        ):
             assert allowance.admit(address)
             assert allowance.admit(address) is more
+
+    def test_a_network_of_ipv6_has_one_share(self):
+        allowance = Connections(per_address=2, exempt=())
+        admitted = [allowance.admit(f"2001:db8::{number}") for number in range(1, 5)]
+        assert admitted == [True, True, False, False]
+        assert allowance.admit("2001:db8:0:1::1")
+        allowance.release("2001:db8::1")
+        assert allowance.admit("2001:db8::9")
 
     def test_who_is_gone_is_forgotten(self):
         allowance = Connections(per_address=1, exempt=())
@@ -299,8 +314,6 @@ class TestTargets:
         "line",
         [
             b"CONNECT h:443",
-            b"CONNECT /",
-            b"CONNECT http://h/",
             b"GET ftp://h/",
             b"GET h:443",
             b"GET http://user:secret@h/",

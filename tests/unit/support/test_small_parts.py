@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chitram.domain.access import ANONYMOUS, Viewer
 from chitram.domain.errors import InvalidRequest, Unauthorized
 from chitram.domain.images import Visibility
-from chitram.entrypoints.support.addresses import Origin, TrustedProxies
+from chitram.entrypoints.support.addresses import Origin, TrustedProxies, limit_subject
 from chitram.entrypoints.support.asgi import accept, combine_headers, header_map, request_id
 from chitram.entrypoints.support.auth import viewer_from
 from chitram.entrypoints.support.caching import cache_control, http_date, none_match
@@ -200,9 +200,26 @@ def test_the_rightmost_untrusted_hop_is_the_client(peer, forwarded, client):
     assert PROXIES.origin(peer, {b"x-forwarded-for": forwarded.encode()}).client == client
 
 
-def test_scheme_and_host_count_from_trusted_proxies_only():
+@pytest.mark.parametrize(
+    ("client", "subject"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_limits_count_networks_of_ipv6(client, subject):
+    assert limit_subject(client) == subject
+
+
+def test_the_scheme_counts_from_trusted_proxies_only():
     headers = {b"x-forwarded-proto": b"http, HTTPS", b"x-forwarded-host": b"a, img.example.org"}
-    assert PROXIES.origin("10.0.0.1", headers) == Origin("10.0.0.1", "https", "img.example.org")
+    assert PROXIES.origin("10.0.0.1", headers) == Origin("10.0.0.1", "https")
     assert PROXIES.origin("192.0.2.1", headers) == Origin("192.0.2.1")
     assert PROXIES.origin("10.0.0.1", {b"x-forwarded-proto": b"gopher"}) == Origin("10.0.0.1")
 

@@ -1,5 +1,6 @@
 """The one scaled decode of a file: Pillow for JPEG, GIF and AVIF; libvips for PNG and WebP, where it is faster."""
 
+import importlib
 import io
 import mmap
 import warnings
@@ -15,6 +16,14 @@ from chitram.domain.errors import InvalidFileFormat
 
 _PILLOW_NAMES = {"image/jpeg": "JPEG", "image/gif": "GIF", "image/avif": "AVIF"}
 _SHARP = Image.Resampling.HAMMING
+#: Loaded by Pillow when it first meets a picture that needs them, if they were not loaded before.
+_MODULES = tuple(
+    f"PIL.{name}"
+    for name in (
+        *("AvifImagePlugin", "GifImagePlugin", "JpegImagePlugin", "MpoImagePlugin", "TiffImagePlugin"),
+        *("WebPImagePlugin", "ImageOps", "ImageChops", "ImageSequence", "ExifTags"),
+    )
+)
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -89,10 +98,11 @@ def _vips() -> ModuleType:
 
 
 def preload() -> None:
-    """Load everything that decoding needs, so that processes forked from this one share it."""
+    """Load everything that decoding needs: processes forked from this one share it, and can load nothing any more."""
     _vips()
     Image.preinit()
-    from PIL import AvifImagePlugin, GifImagePlugin, JpegImagePlugin  # noqa: F401, PLC0415 -- registers the formats
+    for name in _MODULES:
+        importlib.import_module(name)
 
 
 def _refusal(message: str) -> InvalidFileFormat:

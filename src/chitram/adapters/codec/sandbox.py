@@ -224,9 +224,9 @@ class SandboxedCodec:
         finally:
             if not ready:
                 worker.kill()
-        if not hello.content.get("filtered") and not self._warned:
+        if (missing := hello.content.get("missing")) and not self._warned:
             self._warned = True
-            _log.warning("Decoding processes run without a system call filter: this kernel does not take it")
+            _log.warning("Decoding processes run without %s: there is none to be had here", ", ".join(missing))
         return worker
 
     def _check_in(self, worker: Worker, *, healthy: bool) -> None:

@@ -19,8 +19,8 @@ def run(channel: socket.socket, *, parent: int, jobs: Jobs, memory_bytes: int, c
     channel = _keep_only(channel)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    filtered = confine(parent=parent, memory_bytes=memory_bytes)
-    channel.sendall(frame_reply({"filtered": filtered}))
+    missing = confine(parent=parent, memory_bytes=memory_bytes)
+    channel.sendall(frame_reply({"missing": missing}))
     while (request := receive_request(channel)) is not None:
         name, arguments, fd = request
         grant_cpu(cpu_seconds)

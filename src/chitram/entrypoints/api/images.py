@@ -13,12 +13,14 @@ from chitram.domain.errors import ChitramError, MethodNotAllowed, RateLimitExcee
 from chitram.domain.images import Visibility
 from chitram.domain.limits import SIMILAR, VERIFY
 from chitram.entrypoints.api.openapi import upload_links
+from chitram.entrypoints.support.addresses import limit_subject
 from chitram.entrypoints.support.asgi import CLIENT, REPLY_HEADERS, header_map
 from chitram.entrypoints.support.auth import viewer_from
 from chitram.entrypoints.support.body import Pace, RequestBody
 from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.multipart import UploadForm
 from chitram.entrypoints.support.pagination import decode_cursor, encode_cursor
+from chitram.entrypoints.support.queries import parse_query
 from chitram.entrypoints.support.rate_limits import rate_limit_fields
 from chitram.entrypoints.support.representations import metadata, render, timestamp, upload_response
 from chitram.entrypoints.support.schemas import ErrorResponse, ImageMetadata, UploadResponse
@@ -170,7 +172,7 @@ async def list_public(
     "/{image_id}/checksum",
     summary="Digest and length of the stored bytes",
     response_model=Checksum,
-    responses=_errors(401, 404, 503),
+    responses=_errors(401, 404, 422, 503),
 )
 async def checksum(request: Request, image_id: str) -> Response:
     """The digest and the length of the stored bytes."""
@@ -183,7 +185,7 @@ async def checksum(request: Request, image_id: str) -> Response:
     "/{image_id}/verify",
     summary="Compare the stored bytes with their digest",
     response_model=VerificationResponse,
-    responses=_errors(401, 403, 404, 429, 503),
+    responses=_errors(401, 403, 404, 422, 429, 503),
     openapi_extra=TOKEN_PARAMETERS,
 )
 async def verify(request: Request, image_id: str) -> Response:
@@ -225,7 +227,7 @@ async def similar(
     "/{image_id}",
     summary="Delete an image",
     status_code=204,
-    responses=_errors(401, 403, 404, 503),
+    responses=_errors(401, 403, 404, 422, 503),
     openapi_extra=TOKEN_PARAMETERS,
 )
 async def delete(request: Request, image_id: str) -> Response:
@@ -237,7 +239,7 @@ async def delete(request: Request, image_id: str) -> Response:
 async def _admit_and_receive(application: Application, request: Request) -> Uploaded:
     """Everything that can refuse the upload comes before its body is read, the cheapest first."""
     _viewer(request)
-    address: str = request.scope[CLIENT]
+    address = limit_subject(request.scope[CLIENT])
     verdict = await application.admission.count(address=address)
     _require_allowed(application, request, verdict)
     await application.admission.require_room()
@@ -246,7 +248,7 @@ async def _admit_and_receive(application: Application, request: Request) -> Uplo
 
 
 async def _count(application: Application, request: Request, *, budget: str) -> None:
-    verdict = await application.limiter.hit(application.rates[budget], subject=request.scope[CLIENT])
+    verdict = await application.limiter.hit(application.rates[budget], subject=limit_subject(request.scope[CLIENT]))
     _require_allowed(application, request, verdict)
 
 
@@ -285,7 +287,7 @@ def _visibility(text: str | None) -> Visibility | None:
 
 
 def _viewer(request: Request) -> Viewer:
-    return viewer_from(header_map(request.scope), request.query_params)
+    return viewer_from(header_map(request.scope), parse_query(request.scope["query_string"]))
 
 
 def _base(application: Application, request: Request) -> str:

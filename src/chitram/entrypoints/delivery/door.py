@@ -25,7 +25,6 @@ from chitram.entrypoints.delivery.routes import (
     TEMPLATES,
     Kind,
     Target,
-    parse_query,
     parse_target,
     thumbnail_size,
 )
@@ -42,11 +41,13 @@ from chitram.entrypoints.support.asgi import (
     request_id,
 )
 from chitram.entrypoints.support.auth import viewer_from
-from chitram.entrypoints.support.caching import none_match
+from chitram.entrypoints.support.caching import http_date
+from chitram.entrypoints.support.conditions import is_unchanged
 from chitram.entrypoints.support.digests import sha256_member
 from chitram.entrypoints.support.errors import error_response, report
 from chitram.entrypoints.support.links import base_url
-from chitram.entrypoints.support.ranges import ByteRange, if_range_matches, parse_range
+from chitram.entrypoints.support.queries import parse_query
+from chitram.entrypoints.support.ranges import ByteRange, parse_range
 from chitram.entrypoints.support.representations import metadata, render
 from chitram.ports.blobs import OpenBlob
 
@@ -75,10 +76,6 @@ class _Request:
     @property
     def attachment(self) -> bool:
         return self.query.get("download") == "1"
-
-    def is_unchanged(self, etag: bytes) -> bool:
-        """Whether the client says that it has this very representation."""
-        return none_match(self.headers.get(b"if-none-match"), etag=etag)
 
 
 class Door:
@@ -131,7 +128,7 @@ class Door:
     async def _metadata(self, request: _Request) -> None:
         etag, body = self._document(request)
         fields = metadata_fields(request.record, etag=etag, cache=request.cache)
-        if request.is_unchanged(etag):
+        if is_unchanged(request.headers, etag=etag):
             await send_whole(request.send, status=304, headers=fields, body=b"")
             return
         fields += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
@@ -151,7 +148,7 @@ class Door:
     async def _thumbnail(self, request: _Request) -> None:
         record, size = request.record, thumbnail_size(request.query)
         etag, fields = self._thumbnail_head(request, size)
-        if record.blob.thumbnail_ready and request.is_unchanged(etag):
+        if record.blob.thumbnail_ready and is_unchanged(request.headers, etag=etag):
             await send_whole(request.send, status=304, headers=fields[:-2], body=b"")
             return
         body = await self._thumbnails.read(record, size=size)
@@ -176,10 +173,12 @@ class Door:
         record = request.record
         etag = original_etag(record)
         fields = validator_fields(record, etag=etag, version=request.query.get("v"))
-        if request.is_unchanged(etag):
+        # An image's bytes never change, so this date is as good as the tag; those of its thumbnails may.
+        fields.append((b"last-modified", http_date(record.image.created_at)))
+        if is_unchanged(request.headers, etag=etag, modified=record.image.created_at):
             await send_whole(request.send, status=304, headers=fields, body=b"")
             return
-        ranges = _ranges(request, etag=etag.decode())
+        ranges = _ranges(request, etag=etag)
         blob = await self._open(record)
         try:
             fields.append((b"accept-ranges", b"bytes"))
@@ -199,13 +198,14 @@ class Door:
         return blob
 
 
-def _ranges(request: _Request, *, etag: str) -> tuple[ByteRange, ...] | None:
+def _ranges(request: _Request, *, etag: bytes) -> tuple[ByteRange, ...] | None:
     """The parts to send, None for the whole file. Range means something for GET only."""
     value = request.headers.get(b"range")
     if value is None or request.is_head:
         return None
     condition = request.headers.get(b"if-range")
-    if not if_range_matches(None if condition is None else condition.decode("latin-1"), etag=etag):
+    modified = http_date(request.record.image.created_at)
+    if condition is not None and condition.strip() not in (etag, modified):
         return None
     return parse_range(value.decode("latin-1"), size=request.record.blob.size)
 

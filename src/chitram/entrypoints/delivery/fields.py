@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from chitram.domain.images import ImageRecord, Visibility
 from chitram.domain.media import FORMATS
 from chitram.entrypoints.support.asgi import Headers
-from chitram.entrypoints.support.caching import PRIVATE, REVALIDATE, cache_control, http_date
+from chitram.entrypoints.support.caching import PRIVATE, REVALIDATE, cache_control
 from chitram.entrypoints.support.disposition import content_disposition
 
 #: What a picture may do when somebody opens it as a page: nothing.
@@ -42,7 +42,6 @@ def validator_fields(record: ImageRecord, *, etag: bytes, version: str | None) -
     return [
         (b"etag", etag),
         (b"cache-control", cache_control(visibility, version=record.version, requested=version)),
-        (b"last-modified", http_date(record.image.created_at)),
         *safety_fields(record),
     ]
 

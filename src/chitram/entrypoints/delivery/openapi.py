@@ -36,6 +36,9 @@ _SIZE: Item = {
     "description": "Longest side in pixels.",
     "schema": {"type": "integer", "enum": sorted(THUMBNAIL_SIZES), "default": DEFAULT_THUMBNAIL_SIZE},
 }
+_PRECONDITION = "PRECONDITION_FAILED: it is not what If-Match or If-Unmodified-Since asks for."
+_TWICE = "VALIDATION_ERROR: a parameter is there twice."
+_CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 
 
 def door_paths() -> dict[str, Item]:
@@ -46,18 +49,19 @@ def door_paths() -> dict[str, Item]:
             summary="Metadata of an image",
             parameters=[_IMAGE_ID, _header("If-None-Match")],
             success={"200": _metadata_answer(), "304": _unchanged()},
-            errors={"401": "Bad credentials.", "404": "IMAGE_NOT_FOUND."},
+            errors={"401": "Bad credentials.", "404": "IMAGE_NOT_FOUND.", "412": _PRECONDITION, "422": _TWICE},
         ),
         TEMPLATES["file"]: _operations(
             "image_file",
             summary="The original, byte for byte as stored",
-            parameters=[_IMAGE_ID, _VERSION, _DOWNLOAD, *map(_header, ("Range", "If-Range", "If-None-Match"))],
+            parameters=[_IMAGE_ID, _VERSION, _DOWNLOAD, *map(_header, _CONDITIONS)],
             success={"200": _picture("The file."), "206": _parts(), "304": _unchanged()},
             errors={
                 "401": "Bad credentials.",
                 "404": "IMAGE_NOT_FOUND.",
+                "412": _PRECONDITION,
                 "416": "RANGE_NOT_SATISFIABLE: `Content-Range` tells the size.",
-                "422": "VALIDATION_ERROR: a parameter is there twice.",
+                "422": _TWICE,
             },
         ),
         TEMPLATES["thumbnail"]: _operations(
@@ -68,6 +72,7 @@ def door_paths() -> dict[str, Item]:
             errors={
                 "401": "Bad credentials.",
                 "404": "IMAGE_NOT_FOUND, or THUMBNAIL_NOT_READY with `Retry-After`.",
+                "412": _PRECONDITION,
                 "422": "VALIDATION_ERROR: no such size.",
             },
         ),

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
-from urllib.parse import parse_qsl
 
-from chitram.domain.errors import ValidationFailed
 from chitram.domain.images import is_image_id
 from chitram.domain.media import DEFAULT_THUMBNAIL_SIZE, THUMBNAIL_SIZES
 from chitram.entrypoints.support.links import IMAGES_PATH
+from chitram.entrypoints.support.queries import invalid_parameter
 
 Kind = Literal["metadata", "file", "thumbnail"]
 
@@ -22,7 +21,6 @@ _KINDS: Mapping[str, Kind] = {"file": "file", "thumbnail": "thumbnail"}
 #: Names below the images' path that are other routes', not ids.
 _RESERVED = frozenset({"", "upload"})
 _SIZES: Mapping[str, int] = {str(size): size for size in THUMBNAIL_SIZES}
-_SINGLE = ("size", "v", "download", "delete_token")
 
 
 class Target(NamedTuple):
@@ -49,26 +47,6 @@ def parse_target(path: str, *, raw_path: bytes = b"") -> Target | None:
     return Target(kind, name if is_image_id(name) and b"%" not in raw_path else None)
 
 
-def parse_query(query_string: bytes) -> dict[str, str]:
-    """The query's parameters. ValidationFailed when one of ours is there twice: caches and servers might differ."""
-    if not query_string:
-        return {}
-    pairs = _split(query_string.decode("latin-1"))
-    query = dict(pairs)
-    if len(query) != len(pairs):
-        names = [name for name, _ in pairs]
-        for name in _SINGLE:
-            if names.count(name) > 1:
-                raise _invalid(name, "must be there only once")
-    return query
-
-
-def _split(text: str) -> list[tuple[str, str]]:
-    if "%" in text or "+" in text:
-        return parse_qsl(text, keep_blank_values=True)
-    return [(name, value) for name, _, value in (part.partition("=") for part in text.split("&"))]
-
-
 def thumbnail_size(query: Mapping[str, str]) -> int:
     """The asked-for longest side in pixels; ValidationFailed for one that does not exist."""
     text = query.get("size")
@@ -76,9 +54,5 @@ def thumbnail_size(query: Mapping[str, str]) -> int:
         return DEFAULT_THUMBNAIL_SIZE
     size = _SIZES.get(text)
     if size is None:
-        raise _invalid("size", f"must be one of {', '.join(sorted(_SIZES, key=int))}")
+        raise invalid_parameter("size", f"must be one of {', '.join(sorted(_SIZES, key=int))}")
     return size
-
-
-def _invalid(field: str, message: str) -> ValidationFailed:
-    return ValidationFailed(details={"errors": [{"field": field, "message": message}]})

@@ -2,20 +2,44 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 
 _MAX_REMEMBERED = 4096
+#: The smallest network that IPv6 is handed out in: whoever has one address has all of them.
+_PREFIX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The client's address as text, and the scheme and host that it used; None where no proxy said."""
+    """The client's address as text, and the scheme that it used; None where no proxy said."""
 
     client: str
     scheme: str | None = None
-    host: str | None = None
+
+
+def parse_address(text: str) -> Address | None:
+    """The address in `text`, None without one; an IPv4 address that is written as an IPv6 one becomes itself again."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def limit_subject(client: str) -> str:
+    """Whom a limit counts when `client` comes: the address itself, or the /64 network of an IPv6 one.
+
+    What is no address stands for itself.
+    """
+    address = parse_address(client)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address), _PREFIX), strict=False))
+    return client if address is None else str(address)
 
 
 class TrustedProxies:
@@ -30,7 +54,7 @@ class TrustedProxies:
         """The origin of a request that arrived from `peer` (None when unknown) with these fields.
 
         Of the forwarded addresses the right-most one that is no trusted proxy counts: everything to its left was
-        written by strangers.
+        written by strangers. A forwarded host does not count: most proxies pass on the one that a client made up.
         """
         untrusted = self._untrusted(peer or "")
         if untrusted is not None:
@@ -38,14 +62,13 @@ class TrustedProxies:
         return Origin(
             client=self._client(peer or "", headers.get(b"x-forwarded-for", b"")),
             scheme=_scheme(_last(headers.get(b"x-forwarded-proto", b""))),
-            host=_last(headers.get(b"x-forwarded-host", b"")) or None,
         )
 
     def _untrusted(self, peer: str) -> Origin | None:
         """The origin of requests from `peer`, or None when it is a trusted proxy. Remembered for the last few peers."""
         if peer in self._origins:
             return self._origins[peer]
-        address = _parse(peer)
+        address = parse_address(peer)
         origin = Origin(peer) if address is None else None if self._trusts(address) else Origin(str(address))
         if len(self._origins) >= _MAX_REMEMBERED:
             self._origins.clear()
@@ -53,9 +76,9 @@ class TrustedProxies:
         return origin
 
     def _client(self, peer: str, forwarded: bytes) -> str:
-        nearest = str(_parse(peer) or "")
+        nearest = str(parse_address(peer) or "")
         for hop in reversed(forwarded.decode("latin-1").split(",")):
-            address = _parse(_without_port(hop.strip()))
+            address = parse_address(_without_port(hop.strip()))
             if address is None:
                 break
             nearest = str(address)
@@ -65,16 +88,6 @@ class TrustedProxies:
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
-
-
-def _parse(text: str) -> Address | None:
-    """The address in `text`; an IPv4 address that is written as an IPv6 one becomes itself again."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def _without_port(hop: str) -> str:

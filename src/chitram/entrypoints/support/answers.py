@@ -57,6 +57,8 @@ class AnswerCycle(RequestResponseCycle):
             await super().send(message)
 
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        # A head that was refused may have left its framing behind.
+        self.expected_content_length, self.chunked_encoding = 0, None
         known, make = _lines.get, self._line
         parts = [STATUS_LINE[status], *[known(field) or make(field) for field in self.default_headers]]
         parts += [known(field) or make(field) for field in headers]

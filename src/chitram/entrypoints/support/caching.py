@@ -1,6 +1,5 @@
-"""What may be kept by whom for how long, and whether what a client has is still right."""
+"""What may be kept by whom for how long."""
 
-import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -14,23 +13,12 @@ NO_STORE = b"no-store"
 #: For answers that may change at any moment: kept, but asked about each time.
 REVALIDATE = b"no-cache"
 
-_ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-
 
 def cache_control(visibility: Visibility, *, version: str, requested: str | None) -> bytes:
     """Cache-Control of an image's bytes. `requested` is the content version in the query, `v`, if any."""
     if visibility is Visibility.PRIVATE:
         return PRIVATE
     return IMMUTABLE if requested == version else BARE
-
-
-def none_match(header: bytes | None, *, etag: bytes) -> bool:
-    """Whether an If-None-Match field names `etag`, a strong one, by weak comparison: then the answer is 304."""
-    if header is None:
-        return False
-    if header in (etag, b"*"):
-        return True
-    return etag.decode("latin-1") in _ENTITY_TAG.findall(header.decode("latin-1"))
 
 
 @lru_cache(maxsize=8192)

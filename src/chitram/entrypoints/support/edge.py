@@ -55,6 +55,7 @@ class RequestIds:
 class Edge:
     """The outermost ASGI application. Its steps, in order: `arriving` before the request, `leaving` after the answer.
 
+    `default_host` is meant by requests that cannot name one; without it they are refused.
     What is done to the answer itself stands in `Exchange`.
     """
 
@@ -66,6 +67,7 @@ class Edge:
         access_log: AccessLog | None,
         trusted_proxies: Iterable[str] = (),
         allowed_hosts: Iterable[str] = (),
+        default_host: str = "",
         make_request_id: Callable[[], str] | None = None,
     ) -> None:
         self._app = app
@@ -73,6 +75,7 @@ class Edge:
         self._access_log = access_log
         self._proxies = TrustedProxies(trusted_proxies)
         self._hosts = AllowedHosts(allowed_hosts)
+        self._default_host = default_host
         self._make_request_id = make_request_id or RequestIds()
         self.arriving: tuple[Callable[[Exchange], None], ...] = (
             self._identify,
@@ -118,14 +121,21 @@ class Edge:
         current_request_id.set(identity)
 
     def _locate_client(self, exchange: Exchange) -> None:
-        """Find out the client's address, and the scheme and host it used, from what can be believed."""
+        """Find out the client's address, and the scheme and host it used, from what can be believed.
+
+        HTTP/1.0 knows no Host; such clients get the one and only host that we have, if somebody told us of it.
+        """
         scope, headers = exchange.scope, exchange.request_headers
         peer = scope.get("client")
         origin = self._proxies.origin(peer[0] if peer else None, headers)
         scope[CLIENT] = exchange.client = origin.client
         if origin.scheme is not None:
             scope["scheme"] = origin.scheme
-        scope[HOST] = origin.host or headers.get(b"host", b"").decode("latin-1")
+        host = headers.get(b"host")
+        if host is not None:
+            scope[HOST] = host.decode("latin-1")
+        else:
+            scope[HOST] = self._default_host if scope.get("http_version") == "1.0" else ""
 
     def _check_host(self, exchange: Exchange) -> None:
         """Refuse names that are not ours: they would come back in the addresses that we answer."""

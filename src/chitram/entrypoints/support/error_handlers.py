@@ -101,6 +101,8 @@ def _allowed(request: Request, error: HTTPException, *, also_allowed: AlsoAllowe
         if match is not Match.NONE:
             methods.update(getattr(route, "methods", None) or ())
     methods.update(also_allowed(request.url.path))
+    if "GET" in methods:
+        methods.add("HEAD")
     return sorted(methods)
 
 

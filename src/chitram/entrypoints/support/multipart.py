@@ -63,7 +63,8 @@ class UploadForm:
         self._events: Iterator[_Event] = iter(())
         self._pushed_back: list[_Event] = []
         self._part_seen = False
-        self._body_sha256: str | None = None
+        self._content_sha256: str | None = None
+        self._repr_sha256: str | None = None
         self._body_hash = hashlib.sha256()
 
     async def open_file(self) -> None:
@@ -84,6 +85,9 @@ class UploadForm:
 
         Raises FileTooLarge at the first byte over the limit, InvalidRequest for a broken form or a second file, and
         ChecksumMismatch when the whole body is not what its Content-Digest declares.
+
+        A Repr-Digest of the request may mean the whole body, as the RFC has it, or the file, as most clients have it:
+        it becomes `declared_sha256` unless it is the body's.
         """
         while (event := await self._next_event()) is not None:
             piece = _content(event)
@@ -96,8 +100,7 @@ class UploadForm:
                 await self._read_field(await self._next_part())
         except _Ended:
             pass
-        if self._body_sha256 is not None and self._body_hash.hexdigest() != self._body_sha256:
-            raise ChecksumMismatch(details={"field": "content-digest"})
+        self._judge_digests(self._body_hash.hexdigest())
 
     def _check_head(self) -> None:
         encoding = self._headers.get(b"content-encoding", b"identity").strip().lower()
@@ -106,8 +109,8 @@ class UploadForm:
         length = self._headers.get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > self._max_file_size + MAX_OVERHEAD:
             raise FileTooLarge(details={"max_bytes": self._max_file_size})
-        self._body_sha256 = declared_sha256(self._headers, field=CONTENT_DIGEST)
-        self.declared_sha256 = declared_sha256(self._headers)
+        self._content_sha256 = declared_sha256(self._headers, field=CONTENT_DIGEST)
+        self._repr_sha256 = declared_sha256(self._headers)
         self._parser = PushMultipartParser(self._boundary(), max_segment_count=MAX_FIELDS + 2, header_charset="latin-1")
 
     def _boundary(self) -> str:
@@ -150,7 +153,7 @@ class UploadForm:
         # Not the chunk that may still end with the file: the overhead is judged by what came before it.
         if self._received - len(chunk) - self._file_bytes > MAX_OVERHEAD:
             raise InvalidRequest("There is too much beside the file in this form.")
-        if self._body_sha256 is not None:
+        if self._content_sha256 is not None or self._repr_sha256 is not None:
             self._body_hash.update(chunk)
 
     async def _at_file(self, part: _Part) -> bool:
@@ -169,10 +172,16 @@ class UploadForm:
 
     def _take_part_digest(self, part: _Part) -> None:
         value = part.header("Content-Digest")
-        digest = None if value is None else parse_sha256(value, field="content-digest")
-        if digest is not None and self.declared_sha256 not in (None, digest):
+        self.declared_sha256 = None if value is None else parse_sha256(value, field="content-digest")
+
+    def _judge_digests(self, body_sha256: str) -> None:
+        if self._content_sha256 not in (None, body_sha256):
             raise ChecksumMismatch(details={"field": "content-digest"})
-        self.declared_sha256 = digest or self.declared_sha256
+        if self._repr_sha256 in (None, body_sha256):
+            return
+        if self.declared_sha256 not in (None, self._repr_sha256):
+            raise ChecksumMismatch(details={"field": "repr-digest"})
+        self.declared_sha256 = self._repr_sha256
 
     async def _read_field(self, part: _Part) -> None:
         name = _text(part.name or "")

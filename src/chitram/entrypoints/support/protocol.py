@@ -6,7 +6,7 @@ Bodies are watched where they are read (`body.py`); this is about everything bef
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import unquote
 
 import httptools
@@ -14,6 +14,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chitram.domain.errors import InvalidRequest
+from chitram.entrypoints.support.addresses import limit_subject, parse_address
 from chitram.entrypoints.support.answers import SEND_SECONDS, AnswerCycle
 from chitram.entrypoints.support.asgi import ZERO_COPY
 from chitram.entrypoints.support.targets import authority
@@ -25,7 +26,10 @@ MAX_HEADER_FIELDS = 100
 
 
 class Connections:
-    """Open connections by address. Addresses of trusted proxies are not counted: everybody comes through those."""
+    """Open connections by address, or by network where one client has many addresses.
+
+    Those of trusted proxies have no limit: everybody comes through them.
+    """
 
     def __init__(self, *, per_address: int, exempt: Sequence[str]) -> None:
         self._per_address = per_address
@@ -34,22 +38,22 @@ class Connections:
 
     def admit(self, address: str) -> bool:
         """Count one more connection of `address`; False, and not counted, when it has its share already."""
-        if self._open[address] >= self._per_address and not self._is_exempt(address):
+        subject = limit_subject(address)
+        if self._open[subject] >= self._per_address and not self._is_exempt(address):
             return False
-        self._open[address] += 1
+        self._open[subject] += 1
         return True
 
     def release(self, address: str) -> None:
         """One that was admitted is gone."""
-        self._open[address] -= 1
-        if self._open[address] <= 0:
-            del self._open[address]
+        subject = limit_subject(address)
+        self._open[subject] -= 1
+        if self._open[subject] <= 0:
+            del self._open[subject]
 
-    def _is_exempt(self, address: str) -> bool:
-        try:
-            return any(ip_address(address) in network for network in self._exempt)
-        except ValueError:
-            return False
+    def _is_exempt(self, text: str) -> bool:
+        address = parse_address(text)
+        return address is not None and any(address in network for network in self._exempt)
 
 
 class GuardedProtocol(HttpToolsProtocol):

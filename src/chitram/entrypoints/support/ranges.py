@@ -45,11 +45,6 @@ def parse_range(header: str, *, size: int) -> tuple[ByteRange, ...] | None:
     return coalesced if len(coalesced) <= MAX_RANGES else None
 
 
-def if_range_matches(header: str | None, *, etag: str) -> bool:
-    """Whether Range counts under this If-Range field: only beside the same strong tag; dates are too coarse."""
-    return header is None or header.strip() == etag
-
-
 def _parse_spec(spec: str, *, size: int) -> ByteRange | None:
     """One range, cut to the size and empty when it lies outside; None for broken syntax."""
     match = _SPEC.match(spec)
