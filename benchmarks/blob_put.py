@@ -46,7 +46,7 @@ class Bench:
 
     async def prepare(self) -> None:
         self.bare.mkdir()
-        await self.store.prepare(expect_data=False)
+        await self.store.prepare(owner="benchmark", expect_data=False)
         async with self.staging.new() as staged:
             await staged.write(self.data)
             await self.store.put("read/it", staged)

@@ -1,7 +1,7 @@
 """How costs grow: `python -m benchmarks growth [--csv]`.
 
-The CPU of an upload against the megapixels of the picture; metadata and a page of the public list against the images that
-are there. Lines that should be flat are flat when their last figure is at most 1.2 times the first.
+The CPU of an upload against the megapixels of the picture; metadata and a page of the public list against the images
+that are there. Lines that should be flat are flat when their last figure is at most 1.2 times the first.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] = ()) -> None:
     ):
         chart(f"{title} by images", "us", curve, csv=options.csv)
         figures = list(curve.values())
-        print(f"last of first: {verdict(figures[-1] / figures[0], target=FLAT, at_least=False)}")
+        print(f"last of first: {verdict(figures[-1] / figures[0], at_most=FLAT)}")
     sizes = sorted(pixels)
     slope = (pixels[sizes[-1]] / pixels[sizes[1]]) / (sizes[-1] / sizes[1])
     print(f"\nan upload's growth, of linear in pixels: {slope:.2f}; {time.perf_counter() - started:.0f} s")

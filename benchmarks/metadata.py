@@ -77,8 +77,8 @@ def report(loads: dict[str, list[Load]]) -> None:
     ]  # fmt: skip
     print(table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures"], rows))
     constant, cached, driver, uncached, peer = (median(load.rate for load in found) for found in loads.values())
-    print(f"cached, of the limit: {verdict(cached / constant, target=TARGET, at_least=True)}")
-    print(f"uncached, of the limit: {verdict(uncached / driver, target=TARGET, at_least=True)}")
+    print(f"cached, of the limit: {verdict(cached / constant, at_least=TARGET)}")
+    print(f"uncached, of the limit: {verdict(uncached / driver, at_least=TARGET)}")
     print(f"cached {cached / peer:.0f} times the peer, uncached {uncached / peer:.0f} times")
 
 

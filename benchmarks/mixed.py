@@ -1,9 +1,9 @@
 """People who look and upload at the same time: `python -m benchmarks mixed [DIRECTORY]`.
 
 1000 connections that are kept, each thinking 5 s: 70 % thumbnails, 20 % metadata, 5 % originals, 5 % uploads, about 200
-requests a second; then the same people thinking 2 and 1 s, which is more uploads than the machine can decode: the rest is
-to be turned away, and what is served must not become less. Peer: a FastAPI service, under the first load. The crowd runs
-on the same cores as the server. DIRECTORY may hold photographs; otherwise one of 6 megapixels is generated.
+requests a second; then the same people thinking 2 and 1 s, which is more uploads than the machine can decode: the rest
+is to be turned away, and what is served must not become less. Peer: a FastAPI service, under the first load. The crowd
+runs on the same cores as the server. DIRECTORY may hold photographs; otherwise one of 6 megapixels is generated.
 """
 
 import argparse
@@ -54,11 +54,11 @@ def report(name: str, traffic: Traffic) -> None:
 def judge(calm: Traffic, loads: Sequence[Traffic]) -> None:
     """Print what became of the targets."""
     reads, uploads = calm.p(0.95, *READS), calm.p(0.95, "upload")
-    print(f"\nreads, p95 ms: {verdict(reads, target=READ_TARGET, at_least=False)}")
-    print(f"uploads, p95 ms: {verdict(uploads, target=UPLOAD_TARGET, at_least=False)}")
+    print(f"\nreads, p95 ms: {verdict(reads, at_most=READ_TARGET)}")
+    print(f"uploads, p95 ms: {verdict(uploads, at_most=UPLOAD_TARGET)}")
     print(f"errors: {calm.errors}, turned away: {calm.shed}")
     peak = max(load.goodput for load in loads)
-    kept = verdict(loads[-1].goodput / peak, target=GOODPUT_TARGET, at_least=True)
+    kept = verdict(loads[-1].goodput / peak, at_least=GOODPUT_TARGET)
     print(f"served at five times the load, of the most at any: {kept}")
 
 

@@ -1,8 +1,8 @@
-"""Thumbnails and originals from the bare server, against nginx and a framework: `python -m benchmarks serving [DIRECTORY]`.
+"""Thumbnails and originals from the bare server: `python -m benchmarks serving [DIRECTORY]`.
 
 Limit: nginx, one worker, the same bytes by sendfile. Peer: FastAPI's FileResponse, without any access check. Load: wrk,
-one thread, 32 connections, on the same cores as the servers: the fewer there are, the more they all wait for it. DIRECTORY
-may hold photographs; otherwise one is generated. Rounds are interleaved; medians.
+one thread, 32 connections, on the same cores as the servers: the fewer there are, the more they all wait for it.
+DIRECTORY may hold photographs; otherwise one is generated. Rounds are interleaved; medians.
 """
 
 import argparse
@@ -100,9 +100,8 @@ def report(contest: Contest, loads: dict[str, list[Load]]) -> None:
     ]
     print(f"\n{contest.name}, {contest.size:,} bytes")
     print(table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures", "of limit"], rows))
-    print(
-        f"{ours / peer:.1f} times the peer; of the limit {verdict(ours / limit, target=TARGETS[contest.name], at_least=True)}"
-    )
+    print(f"{ours / peer:.1f} times the peer")
+    print(f"of the limit: {verdict(ours / limit, at_least=TARGETS[contest.name])}")
 
 
 def main(argv: Sequence[str] = ()) -> None:

@@ -8,18 +8,18 @@ import argparse
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+
+from tests.factories.servers import clean_environment, command, free_port
 
 from benchmarks.peers import plain
 from benchmarks.rig.fetching import fetch, seconds_until_answer
 from benchmarks.rig.processes import cpu_seconds, family, pss
 from benchmarks.rig.servers import asgi
 from benchmarks.rig.tables import machine, spread, table, verdict
-from tests.factories.servers import clean_environment, command, free_port
 
 START_TARGET, MEMORY_TARGET = 1.5, 120.0
 MIB = 1024 * 1024
@@ -33,8 +33,12 @@ def started(directory: Path) -> Iterator[tuple[float, int]]:
         begun = time.perf_counter()
         process = subprocess.Popen(
             command("serve", "--port", str(port)),
-            env=clean_environment(DATA_DIR=str(directory / "data")), cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
+            env=clean_environment(DATA_DIR=str(directory / "data")),
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
     try:
         seconds_until_answer(f"http://127.0.0.1:{port}/health")
         yield time.perf_counter() - begun, process.pid
@@ -98,10 +102,9 @@ def main(argv: Sequence[str] = ()) -> None:
             ],
         )
     )
-    print(
-        f"first start: {verdict(median(first), target=START_TARGET, at_least=False)} s; later: {verdict(median(later), target=START_TARGET, at_least=False)} s"
-    )
+    print(f"first start: {verdict(median(first), at_most=START_TARGET)} s")
+    print(f"later start: {verdict(median(later), at_most=START_TARGET)} s")
     totals = [sum(size for _, size in members) / MIB for members in memory]
     names = ("server", "fork server", *("decoder" for _ in memory[0][2:]))
     print(", ".join(f"{name} {size / MIB:.1f} MiB" for name, (_, size) in zip(names, memory[0], strict=True)))
-    print(f"at rest, all processes: {verdict(median(totals), target=MEMORY_TARGET, at_least=False)} MiB")
+    print(f"at rest, all processes: {verdict(median(totals), at_most=MEMORY_TARGET)} MiB")

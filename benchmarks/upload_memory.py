@@ -95,7 +95,6 @@ def main(argv: Sequence[str] = ()) -> None:
                 rows.append([f"{name}, {size // MIB} MiB", f"{mib:.2f}"])
                 found.append(mib)
         print(table(["", "MiB an upload"], rows))
-        print(
-            f"of 64 MiB: {verdict(found[1], target=TARGET, at_least=False)} MiB; the peer {found[3] / max(found[1], 0.01):.0f} times"
-        )
-        print(f"of 5 MiB: {verdict(found[0], target=TARGET, at_least=False)} MiB")
+        print(f"of 64 MiB: {verdict(found[1], at_most=TARGET)} MiB")
+        print(f"the peer: {found[3] / max(found[1], 0.01):.0f} times as much")
+        print(f"of 5 MiB: {verdict(found[0], at_most=TARGET)} MiB")

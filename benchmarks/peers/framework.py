@@ -1,7 +1,7 @@
 """The peer: an image host as one writes it first, with FastAPI, an ORM and Pillow, and whole files in memory.
 
-One thumbnail of 300 px, made in a thread after a full read of the body; no fsync; SQLite by the ORM, a session a request
-in the framework's thread pool. Nothing is done to slow it down: the form is parsed by the same library as ours.
+One thumbnail of 300 px, made in a thread after a full read of the body; no fsync; SQLite by the ORM, a session a
+request in the framework's thread pool. Nothing is done to slow it down: the form is parsed by the same library as ours.
 """
 
 import asyncio
@@ -9,9 +9,11 @@ import hashlib
 import io
 import os
 import secrets
+import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
@@ -66,7 +68,7 @@ def open_sessions(path: Path) -> sessionmaker[Session]:
     )
 
     @event.listens_for(engine, "connect")
-    def _set_up(connection: Any, _record: object) -> None:
+    def _set_up(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -108,7 +110,7 @@ def application() -> FastAPI:
     sessions = open_sessions(directory / "pictures.db")
     app = FastAPI()
 
-    def session_of_request() -> Any:
+    def session_of_request() -> Iterator[Session]:
         with sessions() as session:
             yield session
 

@@ -24,7 +24,7 @@ def image_id(number: int) -> str:
 
 
 def prepare_data(directory: Path, *, rows: int) -> None:
-    """Make the data directory of a server below `directory`, and `rows` public images in it, one a second, no bytes."""
+    """Make the data directory of a server below `directory`, and `rows` public images in it, without bytes."""
     with chitram(directory):
         pass  # the first start makes everything
     engine = writer_engine(directory / "data" / "chitram.db")
@@ -40,12 +40,28 @@ def _rows(start: int, stop: int) -> Iterator[tuple[dict[str, Any], dict[str, Any
     for number in range(start, stop):
         moment, digest = _START + timedelta(seconds=number), sha256(str(number).encode()).hexdigest()
         blob = {
-            "id": number, "sha256": digest, "generation": "0123456789ab", "size": 3_000_000, "content_type": "image/jpeg",
-            "width": 4000, "height": 3000, "state": BlobState.LIVE, "thumbnail_type": "image/jpeg", "pipeline_version": 1,
-            "perceptual_hash": number, "placeholder": "p" * 28, "created_at": moment, "verified_at": datetime.now(UTC),
-        }  # fmt: skip
+            "id": number,
+            "sha256": digest,
+            "generation": "0123456789ab",
+            "size": 3_000_000,
+            "width": 4000,
+            "height": 3000,
+            "content_type": "image/jpeg",
+            "state": BlobState.LIVE,
+            "thumbnail_type": "image/jpeg",
+            "pipeline_version": 1,
+            "perceptual_hash": number,
+            "placeholder": "p" * 28,
+            "created_at": moment,
+            "verified_at": datetime.now(UTC),
+        }
         image = {
-            "id": image_id(number), "blob_id": number, "filename": f"IMG_{number:06d}.jpg", "visibility": Visibility.PUBLIC,
-            "created_at": moment, "delete_token_hash": digest, "received_sha256": digest,
-        }  # fmt: skip
+            "id": image_id(number),
+            "blob_id": number,
+            "filename": f"IMG_{number:06d}.jpg",
+            "created_at": moment,
+            "visibility": Visibility.PUBLIC,
+            "delete_token_hash": digest,
+            "received_sha256": digest,
+        }
         yield blob, image

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
-from benchmarks.rig.processes import cpu_seconds, family
 from tests.factories.servers import UNLIMITED, free_port, running_server
+
+from benchmarks.rig.processes import cpu_seconds, family
 
 PATIENCE = 20.0
 _SERVE = """import sys, uvicorn

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 def machine() -> str:
     """One line about where the figures come from."""
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, load {load:.1f}"
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {system}, load {os.getloadavg()[0]:.1f}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -37,7 +37,9 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
-def verdict(value: float, *, target: float, at_least: bool) -> str:
-    """Whether a ratio reached its target."""
-    met = value >= target if at_least else value <= target
-    return f"{value:.2f} (target {'>=' if at_least else '<='} {target:g}: {'met' if met else 'missed'})"
+def verdict(value: float, *, at_least: float | None = None, at_most: float | None = None) -> str:
+    """A figure and whether it reached its target, one of the two."""
+    if at_most is not None:
+        return f"{value:.2f} (target <= {at_most:g}: {'met' if value <= at_most else 'missed'})"
+    assert at_least is not None
+    return f"{value:.2f} (target >= {at_least:g}: {'met' if value >= at_least else 'missed'})"

@@ -24,8 +24,8 @@ def upload_head(size: int) -> bytes:
     """The head of a request whose file has `size` bytes, with all that comes before the file."""
     length = len(_PART) + size + len(_END)
     return (
-        b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=%s\r\nContent-Length: %d\r\n\r\n"
-        % (PATH.encode(), _BOUNDARY, length)
+        b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=%s\r\n"
+        b"Content-Length: %d\r\n\r\n" % (PATH.encode(), _BOUNDARY, length)
     ) + _PART
 
 

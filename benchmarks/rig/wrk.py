@@ -42,7 +42,8 @@ def wrk(server: Running, path: str, *, seconds: float, connections: int = 32, sc
     )
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     requests = re.search(r"(\d+) requests in", said)
-    assert rate is not None and requests is not None, said
+    assert rate is not None, said
+    assert requests is not None, said
     return Load(
         float(rate.group(1)),
         cpu / max(int(requests.group(1)), 1),

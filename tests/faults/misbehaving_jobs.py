@@ -96,7 +96,7 @@ def escape(fd: int, arguments: Mapping[str, Any]) -> Reply:
             "kill": attempt(lambda: os.kill(parent, 0)),
             "unlink": attempt(lambda: Path("/nonexistent").unlink()),
             "mkdir": attempt(lambda: Path(f"/tmp/d{os.getpid()}").mkdir()),
-            "stat": attempt(lambda: os.stat("/etc/passwd")),
+            "stat": attempt(lambda: Path("/etc/passwd").stat()),
             "truncate": attempt(lambda: os.ftruncate(fd, 0)),
             "overwrite": attempt(lambda: os.pwrite(fd, b"x", 0)),
             "limits": attempt(lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE)),
@@ -117,8 +117,8 @@ def steal(fd: int, arguments: Mapping[str, Any]) -> Reply:
     for path in [*arguments["paths"], "/proc/self/mem", "/proc/self/environ", f"/proc/{os.getppid()}/environ"]:
         name = path.encode() + b"\0"
         found[f"{path} open"] = attempt(lambda path=path: os.open(path, os.O_RDONLY))
-        found[f"{path} list"] = attempt(lambda path=path: os.listdir(path))
-        found[f"{path} link"] = attempt(lambda path=path: os.readlink(path))
+        found[f"{path} list"] = attempt(lambda path=path: list(Path(path).iterdir()))
+        found[f"{path} link"] = attempt(lambda path=path: Path(path).readlink())
         found[f"{path} write"] = attempt(lambda path=path: os.open(path, os.O_WRONLY | os.O_CREAT))
         found[f"{path} openat2"] = attempt(lambda name=name: raw("openat2", -100, name, bytes(24), 24))
         found[f"{path} handle"] = attempt(

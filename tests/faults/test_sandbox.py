@@ -166,7 +166,7 @@ async def test_processes_own_nothing_and_are_the_first_to_go(fd: int) -> None:
         if os.geteuid() == 0:
             assert re.search(r"Groups:\s*\n", status)
             # Not dumpable: what belongs to the process is out of reach even of others that are nobody.
-            assert os.stat(f"/proc/{process.pid}/mem").st_uid == 0
+            assert Path(f"/proc/{process.pid}/mem").stat().st_uid == 0
         assert Path(f"/proc/{process.pid}/oom_score_adj").read_text() == "1000\n"
 
 

@@ -45,12 +45,14 @@ def test_our_lines_and_the_libraries_have_one_form():
     stream = configured(level="info")
     structlog.contextvars.bind_contextvars(request_id="req-12345")
     structlog.get_logger("chitram.x").info("hello", count=1)
-    logging.getLogger("uvicorn.error").info("started %s", "now", extra={"port": 80})
+    extra = {"port": 80, "color_message": "\x1b[1mstarted\x1b[0m %s"}
+    logging.getLogger("uvicorn.error").info("started %s", "now", extra=extra)
     ours, theirs = lines(stream)
     assert (ours["event"], ours["count"], ours["level"], ours["logger"]) == ("hello", 1, "info", "chitram.x")
-    assert (theirs["event"], theirs["port"], theirs["logger"]) == ("started now", 80, "uvicorn.error")
+    assert (theirs["event"], theirs["port"], theirs["logger"]) == ("started now", 80, "uvicorn")
     assert ours["request_id"] == theirs["request_id"] == "req-12345"
     assert ours["timestamp"].endswith("Z")
+    assert "color_message" not in theirs
 
 
 async def test_lines_carry_the_id_of_their_request():
@@ -115,6 +117,55 @@ def test_secrets_are_taken_out(as_json):
     assert text.count("ValueError") >= 2
 
 
+@dataclass(frozen=True)
+class Credentials:
+    password: str
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "authorization: Bearer hunter2",
+        "Authorization=Basic hunter2==",
+        "Proxy-Authorization: Digest username='a', response='hunter2'",
+        "Cookie: a=b; session=hunter2",
+        "set-cookie: session=hunter2; Path=/",
+        "{'Authorization': 'Bearer hunter2'}",
+        '{"x-delete-token": "hunter2", "password": "hunter2"}',
+        "[(b'x-delete-token', b'hunter2'), (b'cookie', b'a='b'; c=hunter2')]",
+        r"{\"authorization\": \"Bearer hunter2\"}",
+        "/AAAAAAAAAAA%3Fdelete_token%3Dhunter2%26a=b",
+        "/AAAAAAAAAAA&delete%5Ftoken=hunter2",
+        [(b"host", b"h"), (b"x-delete-token", b"hunter2"), (b"Cookie", b"hunter2")],
+        ([b"authorization", b"Bearer hunter2"],),
+        {"request": {"headers": [{"Authorization": "Bearer hunter2"}], "query": {"delete_token": ["hunter2"]}}},
+        {b"x-delete-token": b"hunter2"},
+        {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {"i": {"password": "hunter2"}}}}}}}}}},
+        {"text": "delete_token=hunter2"},
+        b"x-delete-token: hunter2",
+        Credentials(password="hunter2"),
+        {"x-delete-token: hunter2"},
+    ],
+)
+def test_secrets_are_found_wherever_they_stand(value, as_json):
+    stream = configured(json=as_json)
+    structlog.get_logger("x").info("asked", value=value)
+    logging.getLogger("y").info("asked %s", value)
+    assert "hunter2" not in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 2
+    assert "[redacted]" in stream.getvalue()
+
+
+def test_what_is_no_secret_stays():
+    stream = configured()
+    value = {"author": "x", "tokens": 3, "list": [1, 2.5, True, None], "pair": ("name", "value"), "word": "tokenized"}
+    structlog.get_logger("x").info("the password was changed, GET /a?size=150&v=1", value=value)
+    (line,) = lines(stream)
+    assert line["event"] == "the password was changed, GET /a?size=150&v=1"
+    assert line["value"] == {**value, "pair": ["name", "value"]}
+
+
 def test_tracebacks_are_one_line_of_json_without_local_variables():
     stream = configured()
     secret_local = "hunter" + "2"
@@ -173,6 +224,17 @@ async def test_the_access_log_writes_in_batches():
     line = lines(stream)[0]
     expected = {**REQUEST, "duration_ms": 1.234, "level": "info", "event": "request", "logger": "chitram.access"}
     assert {key: value for key, value in line.items() if key != "timestamp"} == expected
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("between", ["?", "&", "/", "%3F"])
+async def test_a_token_in_the_path_is_taken_out(as_json, between):
+    stream = io.StringIO()
+    log = AccessLog(stream=stream, json=as_json)
+    log.request(**{**REQUEST, "path": f"/api/v1/images/AAAAAAAAAAA{between}delete_token=hunter2&a=b"})
+    log.close()
+    assert "hunter2" not in stream.getvalue()
+    assert f"AAAAAAAAAAA{between}delete_token=[redacted]&a=b" in stream.getvalue()
 
 
 async def test_a_single_line_does_not_wait_for_others():

@@ -9,6 +9,7 @@ from typing import TextIO
 import orjson
 
 from chitram.observability.logs import dump_json, escape_controls
+from chitram.observability.redaction import redact_text
 
 FLUSH_SECONDS = 0.1
 FLUSH_LINES = 64
@@ -44,6 +45,10 @@ class AccessLog:
         user_agent: str,
     ) -> None:
         """Log one answered request. `path` comes without its query, where secrets may be."""
+        path = path[:_MAX_PATH]
+        if "token" in path:
+            # An address that was put together badly: what should be the query has become part of the path.
+            path = redact_text(path)
         entry = {
             "timestamp": self._timestamp(),
             "level": "info",
@@ -52,7 +57,7 @@ class AccessLog:
             "request_id": request_id,
             "client": client,
             "method": method,
-            "path": path[:_MAX_PATH],
+            "path": path,
             "route": route,
             "status": status,
             "duration_ms": int(duration_ms * 1000) / 1000,

@@ -4,7 +4,7 @@ import json as json_module
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, TextIO
 
@@ -12,12 +12,11 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from chitram.observability.redaction import REDACTED, is_secret, redact
+
 #: The id of the request that is being answered. A variable of our own: to bind one in structlog costs ten times that.
 current_request_id: ContextVar[str] = ContextVar("chitram_request_id", default="")
 
-_REDACTED = "[redacted]"
-_SECRET_NAMES = frozenset({"delete_token", "authorization", "x-delete-token", "password", "secret", "token", "cookie"})
-_SECRET_IN_TEXT = re.compile(r"""(?i)\b(delete_token|x-delete-token|authorization)(['"]?\s*[=:]\s*['"]?)[^&\s'",;]+""")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROLS_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -54,7 +53,7 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None, stream: 
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*enrich, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*enrich, structlog.stdlib.ExtraAdder(), _tidy],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json=as_json)],
         )
     )
@@ -68,6 +67,14 @@ def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
     identity = current_request_id.get()
     if identity:
         event.setdefault("request_id", identity)
+    return event
+
+
+def _tidy(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Drop the coloured second copy of uvicorn's messages, and the name that makes errors of all of them."""
+    event.pop("color_message", None)
+    if event.get("logger") == "uvicorn.error":
+        event["logger"] = "uvicorn"
     return event
 
 
@@ -93,14 +100,9 @@ def _adopt_libraries(level: int) -> None:
 
 
 def scrub(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Take out secrets: whole values by the name of their field, and those that stand inside of texts."""
+    """Take out secrets: whole values by the name of their field, and those that stand inside of others."""
     for key, value in event.items():
-        if key.lower() in _SECRET_NAMES:
-            event[key] = _REDACTED
-        elif isinstance(value, str):
-            event[key] = _SECRET_IN_TEXT.sub(rf"\1\2{_REDACTED}", value)
-        elif isinstance(value, Mapping | list | tuple):
-            event[key] = _SECRET_IN_TEXT.sub(rf"\1\2{_REDACTED}", repr(value))
+        event[key] = REDACTED if is_secret(key) else redact(value)
     return event
 
 
