@@ -18,9 +18,9 @@ from chitram.adapters.memory.cache import MemoryRecordCache
 from chitram.adapters.memory.clock import ManualClock, SystemIdentifiers
 from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
 from chitram.bootstrap import Application, Foundation, wire
+from chitram.domain.uploads import UploadDetails, Uploaded
 from chitram.entrypoints.asgi import Server
 from chitram.observability import Metrics
-from chitram.services.uploads import UploadDetails, Uploaded
 from chitram.settings import AppSettings, Settings
 from tests.factories.databases import copy_migrated, database_url
 

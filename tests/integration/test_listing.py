@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chitram.domain.images import Visibility
-from chitram.services.uploads import UploadDetails
+from chitram.domain.uploads import UploadDetails
 from tests.factories import pictures
 from tests.integration.requests import IMAGES, code, photo, token, uploaded
 

@@ -29,6 +29,7 @@ from chitram.domain.media import (
     describe_formats,
     is_acceptable_declaration,
 )
+from chitram.domain.uploads import UploadDetails, Uploaded
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
 from chitram.ports.clock import Clock, Identifiers
@@ -48,24 +49,6 @@ class UploadPolicy:
     budget: Budget
     default_visibility: Visibility
     render_inline: bool
-
-
-@dataclass(frozen=True, slots=True)
-class UploadDetails:
-    """What the client said about its file. `declared_sha256` is of the bytes as sent, hex."""
-
-    filename: str | None = None
-    declared_type: str | None = None
-    declared_sha256: str | None = None
-    visibility: Visibility | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """`delete_token` is shown once, here; only its hash is kept."""
-
-    record: ImageRecord
-    delete_token: str | None
 
 
 @dataclass(frozen=True, slots=True)

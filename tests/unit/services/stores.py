@@ -6,7 +6,7 @@ from pathlib import Path
 from chitram.domain.access import Viewer
 from chitram.domain.blobs import Blob, BlobState
 from chitram.domain.jobs import JobState
-from chitram.services.uploads import Uploaded
+from chitram.domain.uploads import Uploaded
 from tests.factories.applications import House
 
 GRACE = timedelta(days=1)

@@ -5,7 +5,7 @@ import pytest
 from chitram.domain.access import ANONYMOUS, Viewer
 from chitram.domain.errors import DeleteTokenRequired, ImageNotFound, InvalidDeleteToken, StorageUnavailable
 from chitram.domain.images import Visibility
-from chitram.services.uploads import UploadDetails
+from chitram.domain.uploads import UploadDetails
 from chitram.settings import AppSettings, Settings, UploadSettings
 from tests.factories import pictures
 from tests.factories.interleaving import failing

@@ -17,7 +17,8 @@ from chitram.domain.errors import (
 )
 from chitram.domain.images import Visibility
 from chitram.domain.media import PIPELINE_VERSION
-from chitram.services.uploads import ATTEMPTS, UploadDetails
+from chitram.domain.uploads import UploadDetails
+from chitram.services.uploads import ATTEMPTS
 from chitram.settings import AppSettings, Settings, UploadSettings
 from tests.factories import pictures
 from tests.factories.applications import house

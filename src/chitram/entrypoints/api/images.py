@@ -12,6 +12,7 @@ from chitram.domain.access import Viewer
 from chitram.domain.errors import ChitramError, MethodNotAllowed, RateLimitExceeded, ValidationFailed
 from chitram.domain.images import Visibility
 from chitram.domain.limits import SIMILAR, VERIFY
+from chitram.domain.uploads import UploadDetails, Uploaded
 from chitram.entrypoints.api.openapi import upload_links
 from chitram.entrypoints.support.addresses import limit_subject
 from chitram.entrypoints.support.asgi import CLIENT, REPLY_HEADERS, header_map
@@ -26,7 +27,6 @@ from chitram.entrypoints.support.representations import metadata, render, timest
 from chitram.entrypoints.support.schemas import ErrorResponse, ImageMetadata, UploadResponse
 from chitram.entrypoints.support.wiring import wired
 from chitram.ports.limiter import Verdict
-from chitram.services.uploads import UploadDetails, Uploaded
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 
