@@ -2,7 +2,8 @@
 
 Limit: nginx, one worker, the same bytes by sendfile. Peer: FastAPI's FileResponse, without any access check. Load: wrk,
 one thread, 32 connections, on the same cores as the servers: the fewer there are, the more they all wait for it.
-DIRECTORY may hold photographs; otherwise one is generated. Rounds are interleaved; medians.
+DIRECTORY may hold photographs; otherwise one is generated. Rounds are interleaved; medians of rounds and of their
+ratios.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from benchmarks.peers import framework
 from benchmarks.rig.fetching import fetch
 from benchmarks.rig.photographs import photographs
 from benchmarks.rig.servers import Running, asgi, chitram, nginx
-from benchmarks.rig.tables import machine, spread, table, verdict
+from benchmarks.rig.tables import machine, ratio, spread, table, verdict
 from benchmarks.rig.uploading import connect, upload
 from benchmarks.rig.wrk import Load, wrk
 
@@ -84,7 +85,7 @@ def run(contest: Contest, *, rounds: int, seconds: float) -> dict[str, list[Load
 
 def report(contest: Contest, loads: dict[str, list[Load]]) -> None:
     """Print the figures and their ratios."""
-    rates = {name: median(load.rate for load in found) for name, found in loads.items()}
+    rates = {name: [load.rate for load in found] for name, found in loads.items()}
     limit, ours, peer = rates.values()
     rows = [
         [
@@ -94,14 +95,14 @@ def report(contest: Contest, loads: dict[str, list[Load]]) -> None:
             f"{median(load.median for load in found) * 1e3:.2f}",
             f"{median(load.p99 for load in found) * 1e3:.1f}",
             str(sum(load.failures for load in found)),
-            f"{rates[name] / limit:.2f}",
+            f"{ratio(rates[name], limit):.2f}",
         ]
         for name, found in loads.items()
     ]
     print(f"\n{contest.name}, {contest.size:,} bytes")
     print(table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures", "of limit"], rows))
-    print(f"{ours / peer:.1f} times the peer")
-    print(f"of the limit: {verdict(ours / limit, at_least=TARGETS[contest.name])}")
+    print(f"{ratio(ours, peer):.1f} times the peer")
+    print(f"of the limit: {verdict(ratio(ours, limit), at_least=TARGETS[contest.name])}")
 
 
 def main(argv: Sequence[str] = ()) -> None:

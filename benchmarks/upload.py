@@ -3,7 +3,8 @@
 Limit: the same bytes through the same pipeline in as many processes as there are cores, hashed, written and synced,
 file and directory, without HTTP, database or sandbox. Peer: a small FastAPI service that makes one size and syncs
 nothing. 16 clients on the same cores; every upload is a picture of its own. CPU is that of all processes of a server,
-decoders included. DIRECTORY may hold photographs; otherwise one is generated. Rounds are interleaved; medians.
+decoders included. DIRECTORY may hold photographs; otherwise one is generated. Rounds are interleaved; medians of rounds
+and of their ratios.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from statistics import median
 from benchmarks.peers import framework
 from benchmarks.rig.photographs import Variants, photographs
 from benchmarks.rig.servers import asgi, chitram
-from benchmarks.rig.tables import machine, spread, table, verdict
+from benchmarks.rig.tables import machine, ratio, spread, table, verdict
 from benchmarks.rig.uploading import Burst, burst
 from chitram.adapters.codec import decoding, pipeline
 from chitram.domain.media import Budget
@@ -92,12 +93,12 @@ def report(found: dict[str, list[Burst]]) -> None:
         for name, bursts in found.items()
     ]
     print(table(["", "uploads/s", "CPU ms an upload", "median ms", "failures"], rows))
-    rates = [median(burst.rate for burst in bursts) for bursts in found.values()]
-    cpu = [median(burst.cpu for burst in bursts) for bursts in found.values()]
-    print(f"CPU, of the limit's: {verdict(cpu[1] / cpu[0], at_most=CPU_TARGET)}")
-    print(f"rate, of the limit's: {rates[1] / rates[0]:.2f}")
-    print(f"rate, of the peer's: {verdict(rates[1] / rates[2], at_least=PEER_TARGET)}")
-    print(f"CPU, of the peer's: {cpu[1] / cpu[2]:.2f}")
+    rates = [[burst.rate for burst in bursts] for bursts in found.values()]
+    cpu = [[burst.cpu for burst in bursts] for bursts in found.values()]
+    print(f"CPU, of the limit's: {verdict(ratio(cpu[1], cpu[0]), at_most=CPU_TARGET)}")
+    print(f"rate, of the limit's: {ratio(rates[1], rates[0]):.2f}")
+    print(f"rate, of the peer's: {verdict(ratio(rates[1], rates[2]), at_least=PEER_TARGET)}")
+    print(f"CPU, of the peer's: {ratio(cpu[1], cpu[2]):.2f}")
 
 
 def main(argv: Sequence[str] = ()) -> None:

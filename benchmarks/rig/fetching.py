@@ -1,8 +1,11 @@
 """Single requests."""
 
 import time
+from collections.abc import Sequence
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
+
+from benchmarks.rig.servers import Running
 
 
 def fetch(url: str) -> bytes:
@@ -18,6 +21,15 @@ def fetch(url: str) -> bytes:
         return body
     finally:
         connection.close()
+
+
+def fetch_all(server: Running, paths: Sequence[str]) -> None:
+    """Ask for every one of `paths` once, over one connection."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for path in paths:
+        connection.request("GET", path)
+        connection.getresponse().read()
+    connection.close()
 
 
 def seconds_until_answer(url: str, *, patience: float = 30.0) -> float:

@@ -31,6 +31,11 @@ def spread(values: Sequence[float]) -> str:
     return f"{middle:,.4g}" if len(values) == 1 else f"{middle:,.4g} ({min(values):,.4g} to {max(values):,.4g})"
 
 
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of each round: what else the machine did then was much the same for both."""
+    return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True) if other)
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that `share` (0 to 1) of `values` do not exceed; 0 of none."""
     ordered = sorted(values)

@@ -67,6 +67,6 @@ def zipf_script(path: Path, paths: Sequence[str], *, seed: int = 3) -> Path:
 
 
 def _latency(said: str, share: str) -> float:
-    match = re.search(rf"^\s+{share}\s+([\d.]+)(us|ms|s|m)$", said, re.MULTILINE)
+    match = re.search(rf"^\s+{share}\s+([\d.]+)(us|ms|s|m)\s*$", said, re.MULTILINE)
     assert match is not None, said
     return float(match.group(1)) * _UNITS[match.group(2)]

@@ -71,6 +71,20 @@ def jpeg_tags(count: int = 5000) -> bytes:
     return data[:2] + segment(0xE1, b"Exif\0\0" + tiff) + data[2:]
 
 
+def jpeg_cut(data: bytes, *, share: float) -> bytes:
+    """`data`, a JPEG, cut off behind a `share` of its picture data and closed with an end marker like a whole one."""
+    start = data.index(b"\xff\xda") + 14
+    return data[: start + int((len(data) - start) * share)].rstrip(b"\xff") + b"\xff\xd9"
+
+
+def jpeg_scanned(width: int, height: int, *, scans: int) -> bytes:
+    """A progressive JPEG of a declared size whose last scan comes `scans` more times."""
+    data = pictures.jpeg(16, 16, progressive=True)
+    at, last = data.index(b"\xff\xc2") + 5, data.rindex(b"\xff\xda")
+    sized = data[:at] + struct.pack(">HH", height, width) + data[at + 4 : last]
+    return sized + data[last:-2] * scans + b"\xff\xd9"
+
+
 def jpeg_of_kind(marker: int) -> bytes:
     """A JPEG whose frame says that it is lossless, hierarchical or arithmetic-coded."""
     return pictures.jpeg(16, 16).replace(b"\xff\xc0", b"\xff" + bytes((marker,)), 1)
@@ -151,6 +165,38 @@ def jpeg_html() -> bytes:
     return data[:2] + segment(0xFE, _HTML) + data[2:]
 
 
+def png_lengths() -> bytes:
+    """A PNG whose chunks of fixed length are all longer than that, with something in the rest."""
+    longer = {
+        b"pHYs": 9,
+        b"sRGB": 1,
+        b"gAMA": 4,
+        b"cHRM": 32,
+        b"cICP": 4,
+        b"mDCV": 24,
+        b"cLLI": 8,
+        b"bKGD": 6,
+        b"sBIT": 3,
+    }
+    extra = b"".join(chunk(kind, bytes(length) + pictures.SECRET) for kind, length in longer.items())
+    extra += chunk(b"PLTE", pictures.SECRET) + chunk(b"tRNS", bytes(6) + pictures.SECRET)
+    extra += chunk(b"bKGD", bytes(6)) + chunk(b"bKGD", pictures.SECRET[:6])
+    data = pictures.with_chunks(pictures.png(16, 16), extra)
+    return data[:-12] + chunk(b"IEND", pictures.SECRET)
+
+
+def png_late_animation() -> bytes:
+    """A PNG that says behind its picture data that it was animated, with frames that nobody counts."""
+    control = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 16, 16, 0, 0, 1, 1, 0, 0))
+    late = chunk(b"acTL", struct.pack(">II", 1, 0)) + (control + chunk(b"fdAT", bytes(4) + pictures.SECRET)) * 5000
+    return pictures.with_chunks(pictures.png(16, 16), late, before=b"IEND")
+
+
+def icc_texts() -> bytes:
+    """A JPEG whose colour profile tells in every corner who made it, when, and with what."""
+    return pictures.jpeg(16, 16, icc=pictures.telling_profile())
+
+
 def zipped() -> bytes:
     """A ZIP archive of one stored, empty file."""
     name = b"a.html"
@@ -209,6 +255,11 @@ REFUSED: Mapping[str, tuple[Make, str]] = {
     "jpeg zero width": (lambda: jpeg_sized(0, 16), "corrupt"),
     "jpeg zero height": (lambda: jpeg_sized(16, 0), "corrupt"),
     "jpeg 1000 scans": (jpeg_scans, "corrupt"),
+    "jpeg 90 scans of 30 megapixels": (lambda: jpeg_scanned(6000, 5000, scans=80), "too_many_pixels"),
+    "jpeg progressive, cut and closed": (
+        lambda: jpeg_cut(pictures.jpeg(640, 480, progressive=True, grain=0.1), share=0.2),
+        "truncated",
+    ),
     "jpeg 20000 segments": (jpeg_segments, "corrupt"),
     "jpeg lossless": (lambda: jpeg_of_kind(0xC3), "unsupported_type"),
     "jpeg hierarchical": (lambda: jpeg_of_kind(0xC5), "unsupported_type"),
@@ -252,6 +303,9 @@ ACCEPTED: Mapping[str, Make] = {
     "png html": png_html,
     "png profile bomb": png_profile,
     "png text bomb": png_text,
+    "png lengths": png_lengths,
+    "png late animation": png_late_animation,
+    "icc texts": icc_texts,
     "apng lie": apng_lie,
     "gif sub-blocks": gif_sub_blocks,
     "gif zip": lambda: pictures.gif(16, 16) + zipped(),

@@ -102,6 +102,56 @@ def swapped_profile() -> bytes:
     return bytes(profile)
 
 
+def profile_of(profile: bytes, *, tags: dict[bytes, bytes], order: bytes = b"") -> bytes:
+    """`profile` with its tags replaced or complemented by `tags`: signature → data. `order`: what comes after them."""
+    count = struct.unpack_from(">I", profile, 128)[0]
+    entries = [struct.unpack_from(">4sII", profile, 132 + 12 * n) for n in range(count)]
+    merged = {tag: profile[offset : offset + length] for tag, offset, length in entries} | tags
+    start = 132 + 12 * len(merged)
+    table, body = b"", b""
+    for tag, data in merged.items():
+        table += struct.pack(">4sII", tag, start + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    size = struct.pack(">I", start + len(body) + len(order))
+    return size + profile[4:128] + struct.pack(">I", len(merged)) + table + body + order
+
+
+def telling_profile(profile: bytes | None = None) -> bytes:
+    """An RGB profile, or `profile`, that tells `SECRET` wherever it can: header, texts, private tags, gaps, the end."""
+    told = profile_of(
+        srgb_profile() if profile is None else profile,
+        tags={
+            b"cprt": b"text" + bytes(4) + SECRET + b"\0",
+            b"dmnd": b"text" + bytes(4) + SECRET + b"\0",
+            b"mmod": b"mmod" + bytes(4) + SECRET,
+            b"wtpt": b"XYZ " + SECRET[:4] + struct.pack(">III", 0xF6D6, 0x10000, 0xD32D) + SECRET,
+        },
+        order=SECRET,
+    )
+    head = bytearray(told[:128])
+    head[4:8] = head[48:52] = head[52:56] = head[80:84] = SECRET[:4]
+    head[24:36] = head[84:96] = (SECRET * 2)[:12]
+    head[100:121] = SECRET
+    return bytes(head) + told[128:]
+
+
+def cmyk_profile() -> bytes:
+    """A CMYK profile of a table with two points an axis: 16 corners, as inks without any surprise would mix."""
+    corners = b""
+    for n in range(16):
+        cyan, magenta, yellow, black = (n >> 3 & 1, n >> 2 & 1, n >> 1 & 1, n & 1)
+        light = 0xFF00 * (4 - cyan - magenta - yellow) // 4 if not black else 0x1000
+        corners += struct.pack(">3H", light, 0x8000 + 0x2000 * (magenta - cyan), 0x8000 + 0x2000 * (yellow - cyan))
+    straight = struct.pack(">2H", 0, 0xFFFF)
+    matrix = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x10000)
+    table = b"mft2" + bytes(4) + bytes((4, 3, 2, 0)) + matrix + struct.pack(">HH", 2, 2) + straight * 4 + corners
+    head = bytearray(srgb_profile()[:128])
+    head[8:12], head[12:24] = b"\x02\x40\0\0", b"prtrCMYKLab "
+    empty = bytes(head) + bytes(4)
+    white = b"XYZ " + bytes(4) + struct.pack(">III", 0xF6D6, 0x10000, 0xD32D)
+    return profile_of(empty, tags={b"A2B0": table + straight * 3, b"wtpt": white})
+
+
 def segment(marker: int, payload: bytes) -> bytes:
     """One JPEG segment."""
     return b"\xff" + bytes((marker,)) + struct.pack(">H", len(payload) + 2) + payload
@@ -206,11 +256,31 @@ def _deep_png(picture: Image.Image, *, mode: str) -> bytes:
     return png_of(picture.width, picture.height, rows=zlib.compress(rows), depth=16, colour_type=colour_type)
 
 
-def png_of(width: int, height: int, *, rows: bytes, depth: int = 8, colour_type: int = 2, extra: bytes = b"") -> bytes:
+def png_of(
+    width: int,
+    height: int,
+    *,
+    rows: bytes,
+    depth: int = 8,
+    colour_type: int = 2,
+    interlace: int = 0,
+    extra: bytes = b"",
+) -> bytes:
     """A PNG of whatever header over whatever compressed rows, with right checksums."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, interlace)
     body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def interlaced_png(width: int, height: int) -> bytes:
+    """A black interlaced RGB PNG: its rows come in the seven passes of Adam7."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    rows = zlib.compressobj(1)
+    packed = b""
+    for left, top, across, down in passes:
+        columns, lines = (width - left + across - 1) // across, (height - top + down - 1) // down
+        packed += rows.compress(bytes((1 + 3 * columns) * lines if columns > 0 else 0))
+    return png_of(width, height, rows=packed + rows.flush(), interlace=1)
 
 
 def with_chunks(data: bytes, chunks: bytes, *, before: bytes = b"IDAT") -> bytes:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import psutil
 import pytest
 
 from chitram.adapters.codec.sandbox import SandboxedCodec
-from chitram.adapters.codec.wire import Reply, largest_reply, parse_ingested, parse_inspected
+from chitram.adapters.codec.wire import Reply, budget_to_json, largest_reply, parse_ingested, parse_inspected
 from chitram.domain.errors import InvalidFileFormat, InvalidReason, ServiceUnavailable, UploadBusy
 from chitram.domain.media import FORMATS, Budget
+from tests.factories import hostile, pictures
 
 pytestmark = pytest.mark.slow
 
@@ -403,6 +405,45 @@ async def test_thumbnails_that_cannot_be_are_a_crash(fd: int, change: dict[str, 
         with pytest.raises(InvalidFileFormat) as refusal:
             await codec.run("lie", fd=fd, arguments=arguments, parse=parse, at_most=largest_reply(5))
         assert refusal.value.reason is InvalidReason.DECODER_CRASHED
+
+
+async def test_interlaced_pictures_are_refused_before_they_burst_the_memory() -> None:
+    limits = {"memory_bytes": 256 << 20, "jobs": "chitram.adapters.codec.jobs"}
+    large = replace(BUDGET, max_pixels=100_000_000)
+    async with sandbox(**limits) as codec:
+        with tempfile.TemporaryFile() as file:
+            file.write(pictures.interlaced_png(7000, 7000))
+            file.flush()
+            for work in (codec.inspect, codec.ingest):
+                with pytest.raises(InvalidFileFormat) as refusal:
+                    await work(file.fileno(), budget=large)
+                assert refusal.value.reason is InvalidReason.TOO_MANY_PIXELS
+        with tempfile.TemporaryFile() as file:
+            file.write(pictures.interlaced_png(6600, 6600))
+            file.flush()
+            assert (await codec.ingest(file.fileno(), budget=large)).inspected.width == 6600
+        assert codec.stats().crashes == 0
+
+
+async def test_everything_is_loaded_before_the_walls_go_up() -> None:
+    """A process can open nothing: a module that a decoder wants to load late would fail it."""
+    samples = {name: make() for name, make in hostile.HOSTILE.items()}
+    for make in (pictures.jpeg, pictures.png, pictures.webp, pictures.avif):
+        samples[make.__name__] = make(48, 32, icc=pictures.telling_profile(), secrets=True, orientation=6)
+    samples |= {f"png {mode}": pictures.png(48, 32, mode=mode) for mode in ("1", "LA", "PA", "RGBA", "L16", "RGBA16")}
+    samples |= {f"{make.__name__} 3": make(48, 32, frames=3) for make in (pictures.webp, pictures.gif, pictures.avif)}
+    samples |= {f"jpeg {mode}": pictures.jpeg(48, 32, mode=mode, progressive=True) for mode in ("L", "CMYK")}
+    budget = {**budget_to_json(replace(BUDGET, max_pixels=100_000_000)), "content_types": sorted(FORMATS)}
+    arguments = {"budget": budget, "strip_metadata": True, "memory_bytes": 256 << 20}
+    async with sandbox(jobs="tests.faults.watched_jobs") as codec:
+        for data in samples.values():
+            with tempfile.TemporaryFile() as file:
+                file.write(data)
+                file.flush()
+                found = await run(codec, "ingest", file.fileno(), **arguments)
+            assert found["loaded"] == []
+            assert found["said"] in {"taken", *InvalidReason}
+        assert codec.stats().crashes == 0
 
 
 async def test_starting_does_not_wait_for_the_libraries() -> None:

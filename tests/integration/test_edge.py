@@ -108,17 +108,17 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("path", "allow"),
         [
-            (IMAGES, "GET"),
+            (IMAGES, "GET, HEAD"),
             (UPLOAD, "POST"),
             (f"{IMAGES}/{UNKNOWN}", "DELETE, GET, HEAD"),
             (f"{IMAGES}/{UNKNOWN}/file", "GET, HEAD"),
             (f"{IMAGES}/{UNKNOWN}/thumbnail", "GET, HEAD"),
-            (f"{IMAGES}/{UNKNOWN}/checksum", "GET"),
-            (f"{IMAGES}/{UNKNOWN}/similar", "GET"),
+            (f"{IMAGES}/{UNKNOWN}/checksum", "GET, HEAD"),
+            (f"{IMAGES}/{UNKNOWN}/similar", "GET, HEAD"),
             (f"{IMAGES}/{UNKNOWN}/verify", "POST"),
-            ("/health", "GET"),
-            ("/metrics", "GET"),
-            ("/docs", "GET"),
+            ("/health", "GET, HEAD"),
+            ("/metrics", "GET, HEAD"),
+            ("/docs", "GET, HEAD"),
         ],
     )
     async def test_wrong_methods(self, client, path, allow):
@@ -126,6 +126,45 @@ class TestErrors:
             answer = await client.request(method, path)
             assert (answer.status_code, code(answer)) == (405, "METHOD_NOT_ALLOWED"), method
             assert answer.headers["allow"] == allow
+
+    async def test_head_is_answered_wherever_get_is(self, client):
+        image = await uploaded(client)
+        path = f"{IMAGES}/{image['id']}"
+        ours = (IMAGES, f"{IMAGES}?limit=0", path, f"{path}/file", f"{path}/checksum", f"{path}/similar?distance=3")
+        beside = ("/health", "/health/live", "/health/ready", "/metrics", "/docs", "/docs/swagger-ui.css")
+        for address in (*ours, *beside, "/openapi.json", "/nowhere", f"{IMAGES}/{UNKNOWN}/checksum", UPLOAD):
+            get, head = await client.get(address), await client.head(address)
+            assert head.content == b"", address
+            assert head.status_code == get.status_code, address
+            varying = {"x-request-id", "x-cache"} | ({"content-length"} if address == "/metrics" else set())
+            same = [
+                {name: value for name, value in answer.headers.items() if name not in varying} for answer in (get, head)
+            ]
+            assert same[0] == same[1], address
+
+    @pytest.mark.parametrize(
+        ("path", "query"),
+        [
+            ("", "limit=1&limit=2"),
+            ("", "cursor=a&cursor=a"),
+            (f"/{UNKNOWN}/similar", "distance=1&distance=2"),
+            (f"/{UNKNOWN}/checksum", "delete_token=a&delete_token=b"),
+            (f"/{UNKNOWN}/checksum", "delete_token=a&delete%5Ftoken=b"),
+            (f"/{UNKNOWN}", "delete_token=a&delete_token=b"),
+        ],
+    )
+    async def test_a_parameter_is_there_only_once(self, client, path, query):
+        answer = await client.get(f"{IMAGES}{path}?{query}")
+        assert (answer.status_code, code(answer)) == (422, "VALIDATION_ERROR")
+        assert answer.json()["detail"]["details"]["errors"][0]["field"] == query.partition("=")[0]
+
+    async def test_one_token_deletes_and_two_do_not(self, client):
+        image = await uploaded(client)
+        path, secret = f"{IMAGES}/{image['id']}", image["delete_token"]
+        for method, address in (("DELETE", path), ("POST", f"{path}/verify")):
+            answer = await client.request(method, f"{address}?delete_token={secret}&delete_token={secret}")
+            assert (answer.status_code, code(answer)) == (422, "VALIDATION_ERROR")
+        assert (await client.delete(f"{path}?delete_token={secret}&x=1&x=2")).status_code == 204
 
     async def test_problem_documents(self, client):
         headers = {"Accept": "application/problem+json", "X-Request-Id": "trace-0123"}
@@ -268,6 +307,7 @@ class TestMetrics:
             for address in (image["url"], image["thumbnail_url"], path, f"{path}/checksum", "/health", *unknown):
                 await client.get(address)
             await client.request("BREW", "/health")
+            await client.head(f"{path}/checksum")
             answer = await client.get("/metrics")
         text = answer.text
         assert answer.headers["content-type"].startswith("text/plain")
@@ -279,6 +319,7 @@ class TestMetrics:
         assert {"unmatched", f"{IMAGES}/{{image_id}}/file", f"{IMAGES}/{{image_id}}", UPLOAD, "/health"} <= routes
         assert all("{" in route or UNKNOWN not in route for route in routes)
         assert 'method="OTHER"' in text
+        assert f'{{method="HEAD",route="{IMAGES}/{{image_id}}/checksum",status="200"}} 1.0' in text
         assert 'chitram_uploads_total{result="created"} 1.0' in text
 
     async def test_refused_uploads_are_counted_by_their_code(self, client, home):

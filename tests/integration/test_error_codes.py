@@ -100,6 +100,11 @@ async def range_not_satisfiable(bench: Bench) -> httpx.Response:
     return await client.get((await uploaded(client))["url"], headers={"Range": "bytes=99999999-"})
 
 
+async def precondition_failed(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    return await client.get((await uploaded(client))["url"], headers={"If-Match": '"another"'})
+
+
 async def checksum_mismatch(bench: Bench) -> httpx.Response:
     _, client = await bench.open()
     return await post(client, headers={"Repr-Digest": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"})
@@ -165,6 +170,7 @@ CASES: dict[str, Case] = {
         request_timeout,
         file_too_large,
         range_not_satisfiable,
+        precondition_failed,
         checksum_mismatch,
         validation_error,
         rate_limit_exceeded,

@@ -51,6 +51,15 @@ class TestRate:
             assert (await post(other)).status_code == 201
         assert (await post(client)).status_code == 429
 
+    async def test_a_network_of_ipv6_has_one(self, home):
+        for number in range(10):
+            async with home.client(address=f"2001:db8::{number + 1:x}") as client:
+                assert (await post(client, b"x")).status_code == 400
+        async with home.client(address="2001:db8::ffff") as client:
+            assert (await post(client)).status_code == 429
+        async with home.client(address="2001:db8:0:1::1") as client:
+            assert (await post(client)).status_code == 201
+
     async def test_a_forwarded_address_that_nobody_vouches_for_counts_for_nothing(self, client):
         answers = [
             await post(client, b"x", headers={"X-Forwarded-For": f"198.51.100.{n}", "Forwarded": f"for=198.51.100.{n}"})
@@ -124,6 +133,15 @@ class TestSlots:
             assert [(await task).status_code for _, task in running] == [201] * 3
         assert (await post(client)).status_code == 201
 
+    async def test_a_network_of_ipv6_has_one_share(self, home):
+        async with home.client(address="2001:db8::1") as one, home.client(address="2001:db8::2") as other:
+            running = [await begin_upload(one), await begin_upload(other)]
+            async with home.client(address="2001:db8::3") as third:
+                assert code(await post(third)) == "UPLOAD_BUSY"
+            for body, task in running:
+                body.go_on.set()
+                assert (await task).status_code == 201
+
     async def test_a_waiting_upload_gets_the_place_that_comes_free(self, tmp_path):
         settings = Settings(
             app=AppSettings(env="test", data_dir=tmp_path),
@@ -180,8 +198,18 @@ class TestAnonymous:
             assert answer.headers["www-authenticate"] == "Bearer"
             assert (await client.get(IMAGES)).status_code == 200
 
-    @pytest.mark.parametrize("value", ["Bearer abc", "Basic dTpw", "", "Bearer", "nonsense"])
-    async def test_a_credential_is_never_silently_ignored(self, client, value):
+    @pytest.mark.parametrize("value", ["Basic dTpw", "", "nonsense"])
+    async def test_other_schemes_are_a_proxys_affair(self, client, value):
+        headers = {"Authorization": value}
+        image = await uploaded(client, headers=headers)
+        path = f"{IMAGES}/{image['id']}"
+        for address in (IMAGES, path, f"{path}/file", f"{path}/thumbnail", f"{path}/checksum", f"{path}/similar"):
+            assert (await client.get(address, headers=headers)).status_code == 200
+        assert code(await client.delete(path, headers=headers)) == "DELETE_TOKEN_REQUIRED"
+        assert (await client.delete(path, headers=headers | token(image))).status_code == 204
+
+    @pytest.mark.parametrize("value", ["Bearer abc", "bearer abc", "Bearer", "Basic dTpw, Bearer abc"])
+    async def test_a_token_is_never_silently_ignored(self, client, value):
         image = await uploaded(client)
         headers = {"Authorization": value} | token(image)
         path = f"{IMAGES}/{image['id']}"

@@ -1,8 +1,10 @@
 """What only a real server on a real socket shows: early answers that arrive, kept connections, a drain that drains."""
 
 import json
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import httpx
@@ -130,6 +132,83 @@ def test_what_is_no_http(server):
         status, fields, body = wire.answer()
         assert (status, body["detail"]["code"], fields["connection"]) == (400, "INVALID_REQUEST", "close")
         assert wire.at_end()
+
+
+UPGRADE = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 50])
+def test_an_upload_that_asks_for_another_protocol_is_an_upload(server, pieces):
+    """The body says what is said to be a request, and the next request is the next request."""
+    hidden = b"DELETE /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    sent = post(photo() + hidden, *UPGRADE) + b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    size = -(-len(sent) // pieces)
+    with Wire(server) as wire:
+        for start in range(0, len(sent), size):
+            wire.send(sent[start : start + size])
+        status, _, image = wire.answer()
+        # What stands behind a picture's end is not kept.
+        assert (status, image["file_size"]) == (201, len(photo()))
+        assert wire.answer()[::2] == (200, {"status": "alive"})
+
+
+def test_an_upload_of_curl_that_hopes_for_http_2(server, tmp_path):
+    curl = shutil.which("curl")
+    assert curl is not None, "curl is missing"
+    (tmp_path / "photo.jpg").write_bytes(photo())
+    arguments = ("-s", "--http2", "-F", f"file=@{tmp_path}/photo.jpg;type=image/jpeg", f"{server.url}{UPLOAD}")
+    seen = server.log.stat().st_size
+    process = subprocess.run([curl, *arguments], capture_output=True, check=True, timeout=60)
+    assert json.loads(process.stdout)["file_size"] == len(photo())
+    logged = server.log.read_bytes()[seen:]
+    assert b"warning" not in logged.lower()
+
+
+def test_a_client_that_names_no_host(server, tmp_path):
+    head = f"GET {IMAGES} HTTP/1.0\r\n\r\n".encode()
+    with Wire(server) as wire:
+        wire.send(head)
+        assert wire.answer()[0] == 400
+    with running_server(tmp_path, **UNLIMITED, PUBLIC_URL="https://img.example.org", ALLOWED_HOSTS="*.org") as public:
+        with Wire(public) as wire:
+            wire.send(head)
+            assert wire.answer()[0] == 200
+        with Wire(public) as wire:
+            wire.send(f"GET {IMAGES} HTTP/1.1\r\n\r\n".encode())
+            assert wire.answer()[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("GET http://localhost/health/live", 200),
+        ("GET http://localhost", 404),
+        ("GET /health/live", 200),
+        ("OPTIONS *", 404),
+        ("CONNECT localhost:443", 400),
+        ("CONNECT /", 404),
+        ("GET ftp://localhost/", 400),
+    ],
+)
+def test_forms_of_targets(server, line, status):
+    with Wire(server) as wire:
+        wire.send(f"{line} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answer = wire.answer()
+        assert answer[0] == status
+        assert status == 200 or answer[2]["detail"]["code"] in ("NOT_FOUND", "INVALID_REQUEST")
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", IMAGES, "/openapi.json", f"{IMAGES}/{UNKNOWN}/checksum"])
+def test_head_keeps_the_connection(server, path):
+    with Wire(server) as wire:
+        for _ in range(2):
+            wire.send(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            status, fields = wire.head()
+            assert status in (200, 404)
+            assert int(fields["content-length"]) > 0
+        wire.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wire.answer()[0] == 200
 
 
 def test_an_upload_in_flight_outlives_the_signal_to_stop(tmp_path):

@@ -241,6 +241,7 @@ class TestDigests:
         for extra in (
             {"Content-Digest": digest(body)},
             {"Repr-Digest": digest(photo())},
+            {"Repr-Digest": digest(body)},
             {"Repr-Digest": "md5=:AAAA:"},
         ):
             answer = await client.post(UPLOAD, content=body, headers=headers | extra)

@@ -12,6 +12,7 @@ import sys
 
 #: Command → the Debian package that brings it, and what the tests do with it.
 NEEDED: dict[str, tuple[str, str]] = {
+    "curl": ("curl", "a client that is not ours"),
     "strace": ("strace", "order of fsync and rename, failing system calls"),
     "exiftool": ("libimage-exiftool-perl", "a second opinion on removed metadata"),
     "mkfs.ext4": ("e2fsprogs", "small disks that run full, power cuts"),

@@ -22,14 +22,15 @@ _NAMES = frozenset(
 #: Deeper than this a value is searched as text.
 _MAX_DEPTH = 8
 
-# A name, what stands between it and its value (`=`, `: `, `": "`, `', b'`, `%3D`), and the value: up to its closing
-# quote; without one, header fields take the rest of their line, for it may have several parts, and others one word.
+# A name, perhaps behind an escape such as %3F; what stands between it and its value, `=`, `: `, `": "`, `', b'`, `%3D`;
+# and the value: up to its closing bracket or quote; without one, header fields take the rest of their line, for it may
+# have several parts, and others one word.
 _IN_TEXT = re.compile(
     r"""
-    (?<![\w-])
+    (?:(?<![\w-])|(?<=%[0-9a-f]{2})|(?<=%25[0-9a-f]{2}))
     ((?P<field>(?:proxy-)?authorization|(?:set-)?cookie)|x-delete-token|delete(?:_|%5f)token|password|secret)
-    (\\*['"]\s*,\s*|\\*['"]?\s*(?:[=:]|%3d)\s*)
-    (?:(\\*b?(?P<quote>['"]))(?:\\.|(?!(?P=quote)).)*|(?(field)[^\r\n]+|[^&\s'",;)\]}]+))
+    (\\*['"]\s*,\s*|\\*['"]?\s*(?:[=:]|%(?:25)?3d)\s*)
+    (?:\[[^\]]*|\([^)]*|(\\*b?(?P<quote>['"]))(?:\\.|(?!(?P=quote)).)*|(?(field)[^\r\n]+|[^&\s'",;)\]}]+))
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -48,7 +49,7 @@ def redact(value: object, *, depth: int = 0) -> object:
         return redact_text(value)
     if depth < _MAX_DEPTH:
         if isinstance(value, Mapping):
-            return {key: _of(key, inner, depth=depth) for key, inner in value.items()}
+            return {_text(key): _of(key, inner, depth=depth) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             if len(value) == 2 and is_secret(value[0]):
                 return [value[0], REDACTED]
@@ -58,9 +59,12 @@ def redact(value: object, *, depth: int = 0) -> object:
 
 def is_secret(name: object) -> bool:
     """Whether a field called `name`, a text or bytes, holds a secret."""
-    text = name.decode("latin-1") if isinstance(name, bytes) else name
-    return isinstance(text, str) and text.lower().replace("_", "-") in _NAMES
+    return isinstance(name, str | bytes) and _text(name).lower().replace("_", "-") in _NAMES
 
 
 def _of(name: object, value: object, *, depth: int) -> object:
     return REDACTED if is_secret(name) else redact(value, depth=depth + 1)
+
+
+def _text(name: object) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else str(name)

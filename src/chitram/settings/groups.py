@@ -84,7 +84,7 @@ class AppSettings(Group):
         "ALLOWED_HOSTS", (), "Host names that are answered, comma-separated, `*.` for subdomains; empty: any."
     )
     trusted_proxies: Annotated[Names, AfterValidator(_networks)] = setting(
-        "TRUSTED_PROXIES", (), "Addresses or networks whose X-Forwarded-* headers count, comma-separated."
+        "TRUSTED_PROXIES", (), "Proxies whose X-Forwarded-For and -Proto count, comma-separated."
     )
     secret_key: SecretStr | None = setting(
         "JWT_SECRET_KEY", None, "Signs what we hand out; empty: made once and kept in the data directory."

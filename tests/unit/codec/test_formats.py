@@ -13,7 +13,7 @@ from chitram.adapters.codec.formats.sniffing import read_structure
 from chitram.adapters.codec.formats.structure import MAX_PROFILE
 from chitram.domain.errors import InvalidFileFormat
 from chitram.domain.media import FORMATS, Budget
-from tests.factories import pictures
+from tests.factories import hostile, pictures
 from tests.factories.pictures import chunk, png_of, riff_chunk, riff_of, segment
 from tests.unit.codec.test_structure_fuzz import assemble
 
@@ -58,10 +58,54 @@ def box(kind: bytes, payload: bytes) -> bytes:
         ("a later height", lambda d: d[:-2] + segment(0xDC, b"\0\x10") + d[-2:], "unsupported_type"),
         ("no end", lambda d: d[:-2], "truncated"),
         ("half a segment", lambda d: d[:30], "truncated"),
+        ("nothing but filling", lambda d: d[:2] + b"\xff" * 70_000 + d[2:], "corrupt"),
     ],
 )
 def test_jpeg_that_is_none(name: str, change: Callable[[bytes], bytes], reason: str) -> None:
     assert refusal(change(pictures.jpeg(16, 16))) == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "reason"),
+    [
+        ("of nothing", b"", "corrupt"),
+        ("of no component", b"\0\0\x3f\0", "corrupt"),
+        ("too short", b"\3\1\0\2\x11\3\x11", "corrupt"),
+        ("of a component that is not there", b"\1\x09\0\0\x3f\0", "corrupt"),
+        ("of the first component alone", b"\1\1\0\0\x3f\0", "truncated"),
+    ],
+)
+def test_jpeg_scans_that_are_none(name: str, header: bytes, reason: str) -> None:
+    data = pictures.jpeg(16, 16)
+    at = data.index(b"\xff\xda")
+    assert refusal(data[:at] + segment(0xDA, header) + data[at + 14 :]) == reason
+
+
+@pytest.mark.parametrize("header", [b"\1\1\0\x40\x40\0", b"\1\1\0\5\4\0"])
+def test_jpeg_scans_of_coefficients_that_do_not_exist(header: bytes) -> None:
+    data = pictures.jpeg(16, 16, progressive=True)
+    assert refusal(data[:-2] + segment(0xDA, header) + b"x\xff\xd9") == "corrupt"
+
+
+def test_jpeg_scans_must_bring_the_last_bit() -> None:
+    """A progressive file that was cut between two scans and closed again looks whole to a decoder."""
+    data = pictures.jpeg(64, 48, progressive=True)
+    starts = [n for n in range(len(data)) if data[n : n + 2] == b"\xff\xda"]
+    assert len(starts) == 10
+    assert {refusal(data[:start] + b"\xff\xd9") for start in starts[1:]} == {"truncated"}
+
+
+def test_jpeg_scans_one_after_the_other_are_a_picture() -> None:
+    """Baseline, each component in a scan of its own: nothing says where the last one must end."""
+    found = read_structure(_one_by_one(pictures.jpeg(16, 16, mode="L")), budget=BUDGET)
+    assert (found.pieces, found.buffered_bytes) == (None, 2 * 16 * 16)
+    assert found.picture_end is None
+
+
+def _one_by_one(grey: bytes) -> bytes:
+    """A grey JPEG turned into one of two scans, of which the second is of the same component again."""
+    at = grey.index(b"\xff\xda")
+    return grey[:-2] + grey[at:]
 
 
 def _frame(data: bytes) -> bytes:
@@ -164,6 +208,100 @@ def test_png_profiles_that_are_none_go(payload: bytes) -> None:
     assert stored(png_of(16, 16, rows=ROWS, extra=chunk(b"iCCP", payload))) == png_of(16, 16, rows=ROWS)
 
 
+@pytest.mark.parametrize(("length", "reason"), [(0, "corrupt"), (4, "corrupt"), (771, "corrupt")])
+def test_png_palettes_have_whole_colours(length: int, reason: str) -> None:
+    assert refusal(png_of(16, 16, rows=ROWS, colour_type=3, extra=chunk(b"PLTE", bytes(length)))) == reason
+
+
+@pytest.mark.parametrize(
+    ("colour_type", "extra"),
+    [
+        (0, chunk(b"sBIT", b"\1") + chunk(b"bKGD", bytes(2)) + chunk(b"tRNS", bytes(2))),
+        (2, chunk(b"sBIT", b"123") + chunk(b"bKGD", bytes(6)) + chunk(b"tRNS", bytes(6))),
+        (3, chunk(b"sBIT", b"123") + chunk(b"PLTE", bytes(9)) + chunk(b"bKGD", b"\1") + chunk(b"tRNS", bytes(3))),
+        (4, chunk(b"sBIT", b"12") + chunk(b"bKGD", bytes(2))),
+        (6, chunk(b"sBIT", b"1234") + chunk(b"bKGD", bytes(6))),
+        (
+            2,
+            chunk(b"pHYs", bytes(9)) + chunk(b"mDCV", bytes(24)) + chunk(b"cLLI", bytes(8)) + chunk(b"cHRM", bytes(32)),
+        ),
+    ],
+)
+def test_png_chunks_of_the_right_length_stay(colour_type: int, extra: bytes) -> None:
+    data = png_of(16, 16, rows=ROWS, colour_type=colour_type, extra=extra)
+    assert stored(data) == data
+
+
+PALETTE = chunk(b"PLTE", bytes(9))
+
+
+@pytest.mark.parametrize(
+    ("colour_type", "before", "dropped"),
+    [
+        (0, b"", chunk(b"PLTE", bytes(9))),
+        (2, b"", chunk(b"PLTE", bytes(9))),
+        (0, b"", chunk(b"tRNS", bytes(6))),
+        (4, b"", chunk(b"tRNS", bytes(2))),
+        (6, b"", chunk(b"tRNS", bytes(6))),
+        (3, b"", chunk(b"tRNS", bytes(3)) + PALETTE),
+        (3, PALETTE, chunk(b"tRNS", bytes(4))),
+        (3, PALETTE, chunk(b"tRNS", b"")),
+        (2, chunk(b"pHYs", bytes(9)), chunk(b"pHYs", b"2" * 9)),
+        (2, b"", chunk(b"hIST", bytes(2))),
+    ],
+)
+def test_png_chunks_that_no_decoder_heeds_go(colour_type: int, before: bytes, dropped: bytes) -> None:
+    kept = before + (PALETTE if PALETTE in dropped and colour_type == 3 else b"")
+    data = png_of(16, 16, rows=ROWS, colour_type=colour_type, extra=before + dropped)
+    assert stored(data) == png_of(16, 16, rows=ROWS, colour_type=colour_type, extra=kept)
+
+
+def test_png_colours_behind_the_picture_go() -> None:
+    plain = png_of(16, 16, rows=ROWS)
+    assert stored(pictures.with_chunks(plain, chunk(b"gAMA", bytes(4)), before=b"IEND")) == plain
+
+
+def test_png_ends_are_empty() -> None:
+    plain = png_of(16, 16, rows=ROWS)
+    assert stored(plain[:-12] + chunk(b"IEND", b"hidden")) == plain
+
+
+@pytest.mark.parametrize("length", [0, 7, 9])
+def test_png_animation_headers_of_the_wrong_length_are_none(length: int) -> None:
+    plain = png_of(16, 16, rows=ROWS)
+    control = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 16, 16, 0, 0, 1, 1, 0, 0))
+    data = png_of(16, 16, rows=ROWS, extra=chunk(b"acTL", bytes(length)) + control)
+    assert read_structure(data, budget=BUDGET).frames == 1
+    assert stored(data) == plain
+
+
+def test_png_animation_headers_behind_the_picture_are_none() -> None:
+    plain = pictures.png(16, 16)
+    animated = pictures.apng(16, 16, frames=3)
+    control, rest = animated.index(b"acTL") - 4, animated.index(b"IDAT") - 4
+    late = animated[control : control + 20]
+    moved = animated[:control] + animated[control + 20 : rest] + animated[rest:-12] + late + animated[-12:]
+    structure = read_structure(moved, budget=BUDGET)
+    assert structure.frames == 1
+    assert b"fdAT" not in assemble(moved, structure)
+    assert b"fcTL" not in assemble(moved, structure)
+    assert read_structure(plain, budget=BUDGET).frames == 1
+
+
+def test_png_data_of_frames_before_the_picture_go() -> None:
+    animated = pictures.apng(16, 16, frames=2)
+    early = pictures.with_chunks(animated, chunk(b"fdAT", b"0000hidden"))
+    assert stored(early) == animated
+
+
+def test_png_interlaced_pictures_are_counted_with_expanded_palettes() -> None:
+    each = {(0, 1): 1, (0, 16): 2, (2, 8): 3, (2, 16): 6, (3, 4): 4, (4, 16): 4, (6, 8): 4, (6, 16): 8}
+    for (colour_type, depth), size in each.items():
+        options = {"rows": ROWS, "colour_type": colour_type, "depth": depth, "extra": PALETTE * (colour_type == 3)}
+        found = [read_structure(png_of(16, 16, interlace=n, **options), budget=BUDGET) for n in (0, 1)]
+        assert [f.buffered_bytes for f in found] == [0, 256 * size]
+
+
 def test_png_colours_and_resolution_stay() -> None:
     kept = chunk(b"gAMA", bytes(4)) + chunk(b"sRGB", b"\0") + chunk(b"cICP", bytes(4)) + chunk(b"pHYs", bytes(9))
     assert stored(png_of(16, 16, rows=ROWS, extra=kept)) == png_of(16, 16, rows=ROWS, extra=kept)
@@ -257,6 +395,17 @@ def test_gif_screens_grow_with_the_first_frame() -> None:
     data = pictures.gif(32, 24)
     found = pipeline.ingest(data[:6] + struct.pack("<HH", 4, 30) + data[10:], budget=BUDGET, strip_metadata=True)
     assert (found.inspected.width, found.inspected.height) == (32, 30)
+
+
+def test_gif_frames_count_with_all_that_is_decoded_of_them() -> None:
+    """A canvas of one pixel does not make large frames cheap, nor do small frames a large canvas."""
+    small = hostile.gif_sized(1, 1)
+    head, frame = small[:19], small[19:-1]
+    large = frame[:5] + struct.pack("<HH", 1000, 1000) + frame[9:]
+    assert refusal(head + frame + large * 4 + b";") == "too_many_frames"
+    assert read_structure(head + frame + large * 3 + b";", budget=BUDGET).frames == 4
+    assert refusal(hostile.gif_sized(1000, 1000, frames=5)) == "too_many_frames"
+    assert read_structure(hostile.gif_sized(1000, 1000, frames=4), budget=BUDGET).frames == 4
 
 
 # AVIF

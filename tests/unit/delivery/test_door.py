@@ -215,9 +215,44 @@ async def test_a_range_outside(house):
 
 async def test_if_range(house):
     etag = (await house.get(f"{BASE}/file")).header("etag")
-    for condition, status in ((etag, 206), ('"other"', 200), (f"W/{etag}", 200)):
+    # The bytes of an image never change, so its date is exact.
+    date = (await house.get(f"{BASE}/file")).header("last-modified")
+    other = "Wed, 04 Mar 2026 05:06:08 GMT"
+    for condition, status in ((etag, 206), (date, 206), ('"other"', 200), (f"W/{etag}", 200), (other, 200)):
         answer = await house.get(f"{BASE}/file", headers=[("range", "bytes=0-0"), ("if-range", condition)])
         assert answer.status == status
+
+
+@pytest.mark.parametrize("path", ["", "/file", "/thumbnail"])
+async def test_conditions(house, path):
+    first = await house.get(BASE + path)
+    etag, date = first.header("etag"), "Wed, 04 Mar 2026 05:06:07 GMT"
+    opened = len(house.opened)
+    for method in ("GET", "HEAD"):
+        failed = await house.get(BASE + path, method=method, headers=[("if-match", '"other"'), ("range", "bytes=0-1")])
+        assert failed.status == 412
+        assert failed.header("cache-control") == "no-store"
+        assert method == "HEAD" or code_of(failed) == "PRECONDITION_FAILED"
+        assert_inert(failed, sharing="same-origin")
+    assert len(house.opened) == opened
+    assert (await house.get(BASE + path, headers=[("if-match", etag), ("if-none-match", etag)])).status == 304
+    assert (await house.get(BASE + path, headers=[("if-match", etag)])).status == 200
+    # Only an original has a date: thumbnails and metadata may become others.
+    dated = path == "/file"
+    assert first.header("last-modified") == (date if dated else None)
+    since = await house.get(BASE + path, headers=[("if-modified-since", date)])
+    assert since.status == (304 if dated else 200)
+    assert since.header("last-modified") == (date if dated else None)
+    old = await house.get(BASE + path, headers=[("if-unmodified-since", "Wed, 04 Mar 2026 05:06:06 GMT")])
+    assert old.status == (412 if dated else 200)
+
+
+async def test_conditions_mean_nothing_where_there_is_nothing(house):
+    missing = await house.get("/api/v1/images/00000000000/file", headers=[("if-match", '"other"')])
+    assert (missing.status, code_of(missing)) == (404, "IMAGE_NOT_FOUND")
+    pending = House(make_record(DATA, pipeline_version=0, thumbnail_type=None), thumbnail=None)
+    answer = await pending.get(f"{BASE}/thumbnail", headers=[("if-match", '"other"')])
+    assert (answer.status, code_of(answer)) == (404, "THUMBNAIL_NOT_READY")
 
 
 def split_byteranges(answer):

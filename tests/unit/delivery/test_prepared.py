@@ -169,11 +169,13 @@ async def test_an_unchanged_thumbnail_is_not_described_as_if_it_came_along():
     assert set(whole) - set(fields) == {b"content-type", b"content-disposition", b"content-length"}
 
 
-def test_the_oldest_entry_goes_first():
+def test_what_was_not_asked_for_longest_goes_first():
     prepared: Prepared[int] = Prepared(max_entries=2)
     record, other = make_record(DATA), make_record(b"other")
-    for number in range(3):
-        assert prepared.put(number, record, number) == number
+    prepared.put(1, record, 1)
+    prepared.put(0, record, 0)
+    assert prepared.get(1, record) == 1
+    assert prepared.put(2, record, 2) == 2
     assert [prepared.get(number, record) for number in range(3)] == [None, 1, 2]
     prepared.put(1, other, 7)
     assert prepared.get(1, record) is None

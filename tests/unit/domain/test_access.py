@@ -67,3 +67,10 @@ def test_what_can_be_seen_is_refused_by_name():
         require_control(record(), STRANGER)
     with pytest.raises(InvalidDeleteToken):
         require_control(record(token=None), HOLDER)
+
+
+def test_tokens_are_compared_in_constant_time():
+    # Only the comparison that takes as long for every token insists on ASCII; any other would say "different" here.
+    odd = replace(record().image, delete_token_hash="ü" * 64)
+    with pytest.raises(TypeError, match="ASCII"):
+        controls(odd, HOLDER)

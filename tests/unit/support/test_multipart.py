@@ -247,6 +247,20 @@ async def test_digests_of_the_file_are_handed_on():
         )
 
 
+async def test_a_digest_of_the_request_may_be_of_its_body_or_of_its_file():
+    body = form(file_part(b"data", f"Content-Digest: {digest_of(b'data')}"))
+    for digest in (digest_of(body), digest_of(b"data")):
+        upload = form_of(body, repr_digest=digest)
+        await read(upload)
+        assert upload.declared_sha256 == hashlib.sha256(b"data").hexdigest()
+    plain = form(file_part())
+    of_body, of_neither = form_of(plain, repr_digest=digest_of(plain)), form_of(plain, repr_digest=digest_of(b"x"))
+    await read(of_body)
+    assert of_body.declared_sha256 is None
+    await read(of_neither)
+    assert of_neither.declared_sha256 == hashlib.sha256(b"x").hexdigest()
+
+
 def receive_of(*messages, then=None):
     waiting = list(messages)
 

@@ -17,7 +17,7 @@ HEAD = b"GET /%s HTTP/1.1\r\nHost: h\r\n"
 async def app(scope, receive, send):
     """Answers with its path and what it read; `/slow` takes its time, `/host` answers with the host."""
     if scope["path"] == "/slow":
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
     body, more = b"", True
     while more:
         message = await receive()
@@ -197,7 +197,7 @@ class TestHeads:
             assert await connection.is_closed()
 
     async def test_a_head_behind_a_request_that_takes_long_is_not_late(self):
-        async with served(head_timeout=0.1) as port, Connection(port) as connection:
+        async with served(head_timeout=0.4) as port, Connection(port) as connection:
             await connection.send(HEAD % b"slow" + b"\r\n" + HEAD % b"b")
             assert (await connection.answer())[2] == b"GET /slow 0"
             await connection.send(b"\r\n")

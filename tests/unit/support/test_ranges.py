@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chitram.domain.errors import RangeNotSatisfiable
-from chitram.entrypoints.support.ranges import MAX_RANGES, ByteRange, if_range_matches, parse_range
+from chitram.entrypoints.support.ranges import MAX_RANGES, ByteRange, parse_range
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,3 @@ def test_no_text_breaks_the_parser(text):
     with contextlib.suppress(RangeNotSatisfiable):
         found = parse_range(f"bytes={text}", size=10)
         assert found is None or all(0 <= part.start < part.stop <= 10 for part in found)
-
-
-def test_if_range_wants_the_same_strong_tag():
-    assert if_range_matches(None, etag='"a"')
-    assert if_range_matches(' "a" ', etag='"a"')
-    assert not if_range_matches('W/"a"', etag='"a"')
-    assert not if_range_matches("Wed, 04 Mar 2026 05:06:07 GMT", etag='"a"')

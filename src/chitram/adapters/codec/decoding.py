@@ -16,6 +16,8 @@ from chitram.domain.errors import InvalidFileFormat
 
 _PILLOW_NAMES = {"image/jpeg": "JPEG", "image/gif": "GIF", "image/avif": "AVIF"}
 _SHARP = Image.Resampling.HAMMING
+#: libjpeg looks up to 64 bits ahead. These are no code of any table: each missing block takes 16 of them and more.
+_PADDING = b"\xff\0" * 8
 #: Loaded by Pillow when it first meets a picture that needs them, if they were not loaded before.
 _MODULES = tuple(
     f"PIL.{name}"
@@ -38,7 +40,7 @@ def decode_scaled(data: Buffer, *, structure: Structure, size: tuple[int, int]) 
 
 
 def _by_pillow(data: Buffer, *, structure: Structure, size: tuple[int, int]) -> Image.Image:
-    source = data if isinstance(data, mmap.mmap) else io.BytesIO(data)
+    source = _source(data, end=structure.picture_end)
     source.seek(0)
     try:
         with warnings.catch_warnings():
@@ -54,6 +56,41 @@ def _by_pillow(data: Buffer, *, structure: Structure, size: tuple[int, int]) -> 
         raise
     except Exception as error:  # noqa: BLE001 -- Pillow's plug-ins raise whatever their parsing runs into
         raise _refusal(str(error)) from None
+
+
+def _source(data: Buffer, *, end: int | None) -> "mmap.mmap | io.BytesIO | _Unended":
+    """`data` as a file."""
+    if end is not None:
+        return _Unended(data, end=end)
+    return data if isinstance(data, mmap.mmap) else io.BytesIO(data)
+
+
+class _Unended:
+    """A JPEG file up to the `end` of its picture data, without the end marker, for reading.
+
+    libjpeg makes grey out of what is missing before an end marker, and says nothing that Pillow would pass on. Without
+    one it waits for more, and the lack is noticed.
+    """
+
+    def __init__(self, data: Buffer, *, end: int) -> None:
+        self._data = data
+        self._end = end
+        self._position = 0
+
+    def seek(self, position: int) -> int:
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        start, stop = self._position, self._position + size
+        part = self._data[start : min(stop, self._end)]
+        if stop > self._end:
+            part += _PADDING[max(0, start - self._end) : stop - self._end]
+        self._position += len(part)
+        return part
 
 
 def _scaled(image: Image.Image, *, structure: Structure, size: tuple[int, int]) -> Image.Image:

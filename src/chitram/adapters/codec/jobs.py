@@ -19,14 +19,16 @@ def mapped(fd: int) -> Buffer:
 
 def inspect(fd: int, arguments: Mapping[str, Any]) -> Reply:
     """`Codec.inspect`."""
-    budget = budget_from_json(arguments["budget"])
-    return inspected_reply(pipeline.inspect(mapped(fd), budget=budget, strip_metadata=arguments["strip_metadata"]))
+    return inspected_reply(pipeline.inspect(mapped(fd), **_settings(arguments)))
 
 
 def ingest(fd: int, arguments: Mapping[str, Any]) -> Reply:
     """`Codec.ingest`."""
-    budget = budget_from_json(arguments["budget"])
-    return ingested_reply(pipeline.ingest(mapped(fd), budget=budget, strip_metadata=arguments["strip_metadata"]))
+    return ingested_reply(pipeline.ingest(mapped(fd), **_settings(arguments)))
+
+
+def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {**arguments, "budget": budget_from_json(arguments["budget"])}
 
 
 def preload() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from chitram.adapters.codec.colour import to_srgb
 from chitram.adapters.codec.decoding import decode_scaled
 from chitram.adapters.codec.formats.sniffing import read_structure
-from chitram.adapters.codec.formats.structure import Buffer, Structure
+from chitram.adapters.codec.formats.structure import Buffer, Structure, check_memory
 from chitram.adapters.codec.perceptual import perceptual_hash, placeholder
 from chitram.domain.media import THUMBNAIL_SIZES, Budget, Ingested, Inspected, Rendered
 
@@ -95,19 +95,28 @@ def fingerprint(work: Work) -> Work:
 STEPS: tuple[Callable[[Work], Work], ...] = (decode, convert_colours, turn_upright, scale, encode, fingerprint)
 
 
-def inspect(data: Buffer, *, budget: Budget, strip_metadata: bool) -> Inspected:
-    """The structure of the picture in `data`; InvalidFileFormat when it is none within `budget`."""
-    return _inspected(read_structure(data, budget=budget), strip_metadata=strip_metadata)
+def inspect(data: Buffer, *, budget: Budget, strip_metadata: bool, memory_bytes: int | None = None) -> Inspected:
+    """The structure of the picture in `data`; InvalidFileFormat when it is none within `budget`, or when its decode
+    would need more than `memory_bytes`.
+    """
+    return _inspected(_structure(data, budget=budget, memory_bytes=memory_bytes), strip_metadata=strip_metadata)
 
 
-def ingest(data: Buffer, *, budget: Budget, strip_metadata: bool) -> Ingested:
-    """The whole pass over the picture in `data`; InvalidFileFormat when it is none within `budget`, or damaged."""
-    structure = read_structure(data, budget=budget)
+def ingest(data: Buffer, *, budget: Budget, strip_metadata: bool, memory_bytes: int | None = None) -> Ingested:
+    """The whole pass over the picture in `data`; InvalidFileFormat as for `inspect`, or when it is damaged."""
+    structure = _structure(data, budget=budget, memory_bytes=memory_bytes)
     work = Work(data, structure)
     for step in STEPS:
         work = step(work)
     rendered = Rendered(work.thumbnails, work.thumbnail_type, work.perceptual_hash, work.placeholder)
     return Ingested(_inspected(structure, strip_metadata=strip_metadata), rendered)
+
+
+def _structure(data: Buffer, *, budget: Budget, memory_bytes: int | None) -> Structure:
+    structure = read_structure(data, budget=budget)
+    if memory_bytes is not None:
+        check_memory(structure, memory_bytes=memory_bytes)
+    return structure
 
 
 def _inspected(structure: Structure, *, strip_metadata: bool) -> Inspected:

@@ -8,9 +8,15 @@ frequencies that are kept costs a tenth of the double sum.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import mul
+from functools import lru_cache
+from operator import mul, sub
 
 from PIL import Image
+
+#: Of floating point: what is smaller is nothing, and what is so near to a half is one, on every machine.
+_NOISE, _DIGITS = 1e-9, 9
+#: What a byte stands for, 0 to 1.
+_UNIT = tuple(value / 255 for value in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +48,21 @@ def thumbhash(image: Image.Image) -> bytes:
 
 def _channels(rgba: bytes) -> tuple[list[float], list[float], list[float], list[float]]:
     """Lightness, yellow-blue, red-green and opacity of each pixel, laid over the mean colour."""
-    alphas = [a / 255 for a in rgba[3::4]]
-    weight = sum(alphas) * 255 or 1.0
-    mixed = []
-    for plane in (rgba[0::4], rgba[1::4], rgba[2::4]):
-        mean = sum(map(mul, plane, alphas)) / weight
-        mixed.append([mean * (1 - a) + a * value / 255 for value, a in zip(plane, alphas, strict=True)])
-    red, green, blue = mixed
+    planes, alphas = (rgba[0::4], rgba[1::4], rgba[2::4]), [_UNIT[a] for a in rgba[3::4]]
+    red, green, blue = (_mixed(plane, alphas) for plane in planes) if min(alphas) < 1 else map(_scaled, planes)
     lightness = [(r + g + b) / 3 for r, g, b in zip(red, green, blue, strict=True)]
     yellow = [(r + g) / 2 - b for r, g, b in zip(red, green, blue, strict=True)]
-    return lightness, yellow, [r - g for r, g in zip(red, green, strict=True)], alphas
+    return lightness, yellow, list(map(sub, red, green)), alphas
+
+
+def _scaled(plane: bytes) -> list[float]:
+    return [_UNIT[value] for value in plane]
+
+
+def _mixed(plane: bytes, alphas: Sequence[float]) -> list[float]:
+    """One colour of every pixel, laid over its mean."""
+    mean = sum(map(mul, plane, alphas)) / (sum(alphas) * 255 or 1.0)
+    return [mean * (1 - a) + a * _UNIT[value] for value, a in zip(plane, alphas, strict=True)]
 
 
 def _encode(channel: Sequence[float], width: int, across: int, down: int) -> _Channel:
@@ -67,13 +78,17 @@ def _encode(channel: Sequence[float], width: int, across: int, down: int) -> _Ch
     ]
     mean, frequencies = kept[0], kept[1:]
     scale = max(map(abs, frequencies))
-    if scale:
-        frequencies = [0.5 + 0.5 / scale * f for f in frequencies]
-    return _Channel(mean, tuple(frequencies), scale)
+    if scale < _NOISE:
+        return _Channel(mean, (0.0,) * len(frequencies), 0.0)
+    return _Channel(mean, tuple(0.5 + 0.5 / scale * f for f in frequencies), scale)
 
 
-def _cosines(orders: int, length: int) -> list[list[float]]:
-    return [[math.cos(math.pi / length * order * (x + 0.5)) for x in range(length)] for order in range(orders)]
+@lru_cache(maxsize=256)
+def _cosines(orders: int, length: int) -> tuple[tuple[float, ...], ...]:
+    """The waves of the lowest `orders` frequencies. Kept: lengths and orders are small numbers."""
+    return tuple(
+        tuple(math.cos(math.pi / length * order * (x + 0.5)) for x in range(length)) for order in range(orders)
+    )
 
 
 def _head(
@@ -94,4 +109,4 @@ def _head(
 
 
 def _round(value: float) -> int:
-    return math.floor(value + 0.5)
+    return math.floor(round(value + 0.5, _DIGITS))

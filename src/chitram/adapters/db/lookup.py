@@ -3,6 +3,7 @@
 Handing the row to another thread and back costs several times what reading it does.
 """
 
+import asyncio
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +46,7 @@ class SqliteLookup:
         self._connection: sqlite3.Connection | None = None
         self._connections = 0
         self._closed = False
+        self._version: tuple[int, int] | None = None
         self._known: dict[str, tuple[tuple[Any, ...], ImageRecord]] = {}
 
     async def find(self, image_id: str) -> ImageRecord | None:
@@ -57,10 +59,23 @@ class SqliteLookup:
         return None if row is None else self._decoded(image_id, row)
 
     def version(self) -> tuple[int, int]:
-        """Changes with every commit of anybody, other processes included; ServiceUnavailable as for `find`."""
-        (version,) = self._row("PRAGMA data_version", ())
+        """Changes with every commit of anybody, other processes included; ServiceUnavailable as for `find`.
+
+        Inside an event loop it is looked up once for everything that waits to be run at that moment: all of that was
+        there before, so whoever asked cannot have heard of a commit that comes after.
+        """
+        if self._version is not None:
+            return self._version
+        (number,) = self._row("PRAGMA data_version", ())
         # SQLite's number means nothing on another connection.
-        return self._connections, version
+        version = (self._connections, number)
+        with suppress(RuntimeError):
+            asyncio.get_running_loop().call_soon(self._forget_version)
+            self._version = version
+        return version
+
+    def _forget_version(self) -> None:
+        self._version = None
 
     def _row(self, sql: str, parameters: tuple[str, ...]) -> Any:  # noqa: ANN401 - whatever the columns are
         try:
@@ -98,6 +113,7 @@ class SqliteLookup:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._version = None
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()

@@ -1,18 +1,14 @@
 """Bringing the schema up to date, and back. One process at a time, all or nothing."""
 
 import fcntl
+import importlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import ModuleType
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -23,7 +19,7 @@ from chitram.adapters.db.tables import metadata
 
 #: How long a migration waits for a program that writes at this moment, in seconds.
 _BUSY_TIMEOUT = 5.0
-_SCRIPTS = Path(__file__).parent / "migrations"
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
 class MigrationError(RuntimeError):
@@ -54,7 +50,7 @@ def upgrade(url: str, *, revision: str = "head") -> None:
         create_file(path)
         with _transaction(path) as connection:
             if not _up_to_date(connection):
-                command.upgrade(_config(connection), revision)
+                _scripts().upgrade(connection, revision)
                 _check_foreign_keys(connection)
 
 
@@ -63,9 +59,10 @@ def downgrade(url: str, revision: str) -> None:
     path = database_path(url)
     with _locked(path), _transaction(path) as connection:
         _up_to_date(connection)
+        scripts = _scripts()
         try:
-            command.downgrade(_config(connection), revision)
-        except CommandError as error:
+            scripts.downgrade(connection, revision)
+        except scripts.UnknownRevision as error:
             raise MigrationError(str(error)) from error
         _check_foreign_keys(connection)
 
@@ -91,8 +88,8 @@ def pending(url: str) -> bool:
 def check(url: str) -> Sequence[object]:
     """How the migrated database at `url` differs from the tables that the program expects; empty when it does not."""
     with _transaction(database_path(url), read_only=True) as connection:
-        migration_context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(migration_context, metadata))
+        found: Sequence[object] = _scripts().differences(connection, metadata=metadata)
+    return found
 
 
 def configure(connection: Connection, *, configure_with: Callable[..., None]) -> None:
@@ -146,23 +143,27 @@ def _engine(path: Path, *, read_only: bool) -> Engine:
     return engine
 
 
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+def _scripts() -> ModuleType:
+    """The module that can run migrations, which a server whose schema is current does not load."""
+    return importlib.import_module("chitram.adapters.db.scripts")
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    """What Alembic has noted down; its own way to read it is dear to import."""
+    found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").first()
+    if found is None:
+        return None
+    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    return revision
 
 
 def _up_to_date(connection: Connection) -> bool:
     revision = _revision(connection)
-    scripts = ScriptDirectory.from_config(_config())
-    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
+    # Each script's revision is the name of its file, and they are numbered.
+    known = sorted(path.stem for path in _VERSIONS.glob("[0-9]*.py"))
+    if revision is not None and revision not in known:
         raise SchemaNewerError(revision)
-    return revision == scripts.get_current_head()
+    return revision == known[-1]
 
 
 def _check_foreign_keys(connection: Connection) -> None:

@@ -52,7 +52,7 @@ from chitram.entrypoints.support.representations import metadata, render
 from chitram.ports.blobs import OpenBlob
 
 #: How many answers of each kind are remembered in part: a kilobyte or two each.
-_PREPARED = 2048
+_PREPARED = 4096
 
 #: Where `matches` leaves what it found for the call that follows.
 _TARGET = "chitram.door_target"

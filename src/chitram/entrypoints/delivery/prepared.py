@@ -1,5 +1,6 @@
 """What was worked out for an answer and is asked for again: header fields, rendered metadata."""
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -13,18 +14,19 @@ class Prepared(Generic[T]):
 
     def __init__(self, *, max_entries: int) -> None:
         self._max_entries = max_entries
-        self._entries: dict[Hashable, tuple[ImageRecord, T]] = {}
+        self._entries: OrderedDict[Hashable, tuple[ImageRecord, T]] = OrderedDict()
 
     def get(self, key: Hashable, record: ImageRecord) -> T | None:
         """What was made for `key` of a record that is equal to `record`."""
         entry = self._entries.get(key)
         if entry is None or (entry[0] is not record and entry[0] != record):
             return None
+        self._entries.move_to_end(key)
         return entry[1]
 
     def put(self, key: Hashable, record: ImageRecord, value: T) -> T:
-        """Keep `value`, which says nothing that is not in `key` and `record`; the oldest entry goes when it is full."""
-        if key not in self._entries and len(self._entries) >= self._max_entries:
-            del self._entries[next(iter(self._entries))]
+        """Keep `value`, which says nothing that is not in `key` and `record`. What was not asked for longest goes."""
         self._entries[key] = (record, value)
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
         return value

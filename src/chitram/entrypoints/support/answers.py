@@ -113,13 +113,13 @@ class AnswerCycle(RequestResponseCycle):
     def _line(self, field: tuple[bytes, bytes]) -> bytes:
         """The line of one field. RuntimeError for one that could break out of its line."""
         name, value = field
-        if _NAME.match(name) is None or _FORBIDDEN.search(value) is not None:
+        if (name not in _UNREPEATED and _NAME.match(name) is None) or _FORBIDDEN.search(value) is not None:
             raise RuntimeError("a header field of an answer is not well-formed")
         name = name.lower()
-        line = b"%s: %s\r\n" % (name, value)
         if name in _FRAMING:
             self._frame(name, value)
-        elif name not in _UNREPEATED:
+        line = b"%b: %b\r\n" % (name, value)
+        if name not in _UNREPEATED:
             if len(_lines) >= _MAX_LINES:
                 _lines.clear()
             _lines[field] = line

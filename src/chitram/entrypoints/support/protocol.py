@@ -174,6 +174,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._await_reader()
+        elif self._head_timer is not None:
+            # The next head came while nobody looked; its time begins now.
+            self._await_head()
 
     def timeout_keep_alive_handler(self) -> None:
         """No further request: end the connection, whether or not the client took its last answer."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from chitram.adapters.codec.formats.assembly import Assembly
 from chitram.adapters.codec.formats.boxes import Box, Extent, Items, box_at, find, full, read_items, walk
+from chitram.adapters.codec.formats.erasure import Edit, colour_profile, edits_of_meta, edits_of_sequence, erase
 from chitram.adapters.codec.formats.orientation import Turning
 from chitram.adapters.codec.formats.structure import (
     MAX_PARTS,
-    MAX_PROFILE,
     Buffer,
     Pieces,
     Structure,
@@ -28,7 +28,6 @@ _FILLERS = frozenset({b"free", b"skip"})
 _PICTURES = frozenset({b"av01", b"grid", b"iovl", b"iden", b"tmap", b"sato"})
 #: An Exif item that says nothing: decoders refuse a file whose Exif item is no Exif block.
 _EMPTY_EXIF = b"\0\0\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"
-_DATED = frozenset({b"mvhd", b"tkhd", b"mdhd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ def read(data: Buffer, *, budget: Budget) -> Structure:
     size, orientation, profile = _primary(data, items, budget=budget)
     tracks = [] if moov is None else _tracks(data, moov, budget=budget)
     frames = max([1, *(t.frames for t in tracks)])
-    check_frames(frames, pixels=size[0] * size[1], budget=budget)
-    edits = _edits(data, top=top, items=items, moov=moov)
+    check_frames(frames, total_pixels=frames * size[0] * size[1], budget=budget)
+    edits = _edits(data, top=top, items=items, meta=meta, moov=moov)
     return Structure(
         content_type=CONTENT_TYPE,
         width=size[0],
@@ -112,22 +111,14 @@ def _primary(data: Buffer, items: Items, *, budget: Budget) -> tuple[tuple[int, 
             turning.rotate(value[0] & 3)
         elif box.kind == b"imir" and value:
             turning.mirror(sideways=bool(value[0] & 1))
-        elif box.kind == b"colr" and profile is None and not _is_large(box):
-            profile = _profile(data, box)
+        elif box.kind == b"colr" and profile is None:
+            profile = colour_profile(data, box)
     return size, turning.orientation, profile
 
 
 def _extent_size(data: Buffer, box: Box) -> tuple[int, int]:
     _, _, cursor = full(data, box)
     return cursor.number(4), cursor.number(4)
-
-
-def _profile(data: Buffer, box: Box) -> bytes | None:
-    return data[box.body + 4 : box.stop] or None if data[box.body : box.body + 4] in (b"prof", b"rICC") else None
-
-
-def _is_large(box: Box) -> bool:
-    return box.kind == b"colr" and box.stop - box.body > MAX_PROFILE
 
 
 def _tracks(data: Buffer, moov: Box, *, budget: Budget) -> list[_Track]:
@@ -142,7 +133,7 @@ def _tracks(data: Buffer, moov: Box, *, budget: Budget) -> list[_Track]:
             raise corrupt("a track has no samples")
         track = _Track(*_sample_entry_size(data, entries), frames=_samples(data, sizes))
         check_size(track.width, track.height, budget=budget)
-        check_frames(track.frames, pixels=track.width * track.height, budget=budget)
+        check_frames(track.frames, total_pixels=track.frames * track.width * track.height, budget=budget)
         tracks.append(track)
     return tracks
 
@@ -162,11 +153,11 @@ def _samples(data: Buffer, box: Box) -> int:
     return count
 
 
-def _edits(data: Buffer, *, top: list[Box], items: Items, moov: Box | None) -> list[tuple[int, int, bytes]]:
+def _edits(data: Buffer, *, top: list[Box], items: Items, meta: Box, moov: Box | None) -> list[Edit]:
     """What is overwritten in place, so that no offset in the file changes: start, stop, new bytes."""
     homes = [b for b in top if b.kind == b"mdat"]
     wanted, dropped = _extents(data, items, homes=homes)
-    edits: list[tuple[int, int, bytes]] = []
+    edits: list[Edit] = list(edits_of_meta(data, meta))
     for start, stop, kind in dropped:
         if _subtract([(start, stop)], wanted) == [(start, stop)]:
             edits.append((start, stop, _filler(kind, length=stop - start)))
@@ -177,16 +168,10 @@ def _edits(data: Buffer, *, top: list[Box], items: Items, moov: Box | None) -> l
         edits.extend((start, stop, bytes(stop - start)) for start, stop in spaces)
     else:
         # Samples of the tracks lie in the same boxes: there only what is known to be metadata is overwritten.
-        edits.extend(_moov_edits(data, moov))
+        edits.extend(edits_of_sequence(data, moov))
     for box in top:
-        if box.kind not in _TOP - {b"uuid"}:
-            edits.append((box.start + 4, box.start + 8, b"free"))
         if box.kind not in _TOP - _FILLERS - {b"uuid"}:
-            edits.append((box.body, box.stop, bytes(box.stop - box.body)))
-    for box in items.all_properties:
-        if _is_large(box) or box.kind in _FILLERS:
-            edits.append((box.start + 4, box.start + 8, b"free"))
-            edits.append((box.body, box.stop, bytes(box.stop - box.body)))
+            edits.extend(erase(box))
     return edits
 
 
@@ -250,25 +235,7 @@ def _subtract(spaces: list[tuple[int, int]], wanted: list[tuple[int, int]]) -> l
     return rest
 
 
-def _moov_edits(data: Buffer, moov: Box) -> list[tuple[int, int, bytes]]:
-    """Times of creation and user data, wherever they stand in the tracks."""
-    edits: list[tuple[int, int, bytes]] = []
-    waiting = [moov]
-    while waiting:
-        for box in walk(data, start=(parent := waiting.pop()).body, stop=parent.stop):
-            if box.kind in (b"trak", b"mdia"):
-                waiting.append(box)
-            elif box.kind in _DATED:
-                version, _, cursor = full(data, box)
-                dates = cursor.within(16 if version else 8)
-                edits.append((dates.position, dates.end, bytes(dates.left)))
-            elif box.kind in (b"udta", b"meta", b"uuid", *_FILLERS):
-                edits.append((box.start + 4, box.start + 8, b"free"))
-                edits.append((box.body, box.stop, bytes(box.stop - box.body)))
-    return edits
-
-
-def _apply(data: Buffer, edits: list[tuple[int, int, bytes]], *, end: int) -> Pieces | None:
+def _apply(data: Buffer, edits: list[Edit], *, end: int) -> Pieces | None:
     """The file up to `end` with the edits in it."""
     kept = Assembly(data)
     position = 0

@@ -26,13 +26,16 @@ _LOOPING = frozenset({b"NETSCAPE2.0", b"ANIMEXTS1.0"})
 
 @dataclass(slots=True)
 class _Walk:
-    """How far the reading has come. `control` is the graphic control that waits for the block which it governs."""
+    """How far the reading has come. `pixels` of all frames so far; `control` is the graphic control that waits for the
+    block which it governs.
+    """
 
     data: Buffer
     kept: Assembly
     width: int
     height: int
     frames: int = 0
+    pixels: int = 0
     control: tuple[int, int] | None = None
 
 
@@ -88,7 +91,9 @@ def _image(walk: _Walk, cursor: Cursor, *, start: int, budget: Budget) -> None:
         check_size(walk.width, walk.height, budget=budget)
     check_size(width, height, budget=budget)
     walk.frames += 1
-    check_frames(walk.frames, pixels=walk.width * walk.height, budget=budget)
+    # A viewer composes each frame on the canvas, and decodes a larger one as a whole before it cuts it.
+    walk.pixels += max(walk.width * walk.height, width * height)
+    check_frames(walk.frames, total_pixels=walk.pixels, budget=budget)
     _skip_palette(cursor, flags=cursor.number(1))
     if not 1 <= cursor.number(1) <= 11:
         raise corrupt("its code size is impossible")

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from chitram.adapters.codec.formats.assembly import Assembly
 from chitram.adapters.codec.formats.cursor import Cursor
+from chitram.adapters.codec.formats.icc import neutral_profile
 from chitram.adapters.codec.formats.orientation import minimal_tiff, read_orientation
+from chitram.adapters.codec.formats.scans import Scans
 from chitram.adapters.codec.formats.structure import (
     MAX_PROFILE,
     Buffer,
     Pieces,
     Structure,
-    check_frames,
     check_size,
     corrupt,
     truncated,
@@ -27,15 +28,17 @@ _DHT, _EOI, _SOS, _DQT, _DNL, _DRI, _DHP, _EXP = 0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 #: Baseline, extended and progressive, Huffman-coded: what every browser shows.
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_PROGRESSIVE = 0xC2
 _UNSUPPORTED = frozenset({*range(0xC3, 0xD0), _DNL, _DHP, _EXP}) - {_DHT}
 _KEPT = _FRAMES | {_DHT, _SOS, _DQT, _DRI}
 #: Inside a scan FF 00 is a stuffed FF and FF D0 to FF D7 are restart marks: anything else ends it. One byte of FF
 #: before the mark is enough, so fill bytes cost nothing, and the search is one linear pass in C.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
-#: A progressive file of the usual encoders has 10 scans; hundreds of them serve to burn time.
-_MAX_SCANS = 100
 _MAX_SEGMENTS = 10_000
+#: Bytes between two segments that are of neither: some cameras align them. Decoders skip them one by one.
+_MAX_JUNK = 64 << 10
+_PROFILE_PART = 0xFFFF - 2 - 14
 _EXIF, _ICC, _JFIF, _ADOBE = b"Exif\0\0", b"ICC_PROFILE\0", b"JFIF\0", b"Adobe"
 
 
@@ -53,7 +56,7 @@ class _Segment:
 
 def read(data: Buffer, *, budget: Budget) -> Structure:
     """The structure of a JPEG file."""
-    segments = _segments(data, budget=budget)
+    segments, scans = _segments(data, budget=budget)
     width, height = _frame_size(next(s for s in segments if s.marker in _FRAMES).payload(data))
     exif = _exif(data, segments)
     orientation = 1 if exif is None else read_orientation(exif.payload(data)[6:])
@@ -65,33 +68,40 @@ def read(data: Buffer, *, budget: Budget) -> Structure:
         orientation=orientation,
         frames=1,
         profile=profile,
-        pieces=_pieces(data, segments=segments, exif=exif, orientation=orientation, with_profile=profile is not None),
+        pieces=_pieces(data, segments=segments, exif=exif, orientation=orientation, profile=profile),
+        buffered_bytes=scans.buffered_bytes,
+        picture_end=None if scans.buffered_bytes else next(s.stop for s in segments if s.marker == _SOS),
     )
 
 
-def _segments(data: Buffer, *, budget: Budget) -> list[_Segment]:
+def _segments(data: Buffer, *, budget: Budget) -> tuple[list[_Segment], Scans]:
     """Every segment from the start to the end marker, checked for the order that a decoder needs."""
     segments: list[_Segment] = []
-    position, scans, framed = 2, 0, False
+    position, scans = 2, None
     while True:
         found = _NEXT_MARKER.search(data, position)
-        if found is None or len(segments) > _MAX_SEGMENTS:
-            raise truncated() if found is None else corrupt("it has too many segments")
+        if found is None:
+            raise truncated()
+        if len(segments) > _MAX_SEGMENTS or found.start() - position > _MAX_JUNK:
+            raise corrupt("it has too many segments, or too much between them")
         marker, start = data[found.start() + 1], found.start()
         if marker == _EOI:
             break
         segment = _Segment(marker, start, _end_of_segment(data, marker=marker, start=start))
         if marker in _FRAMES:
-            _check_frame(segment.payload(data), again=framed, budget=budget)
-            framed = True
+            _check_frame(segment.payload(data), again=scans is not None, budget=budget)
+            scans = Scans(segment.payload(data), progressive=marker == _PROGRESSIVE)
         if marker == _SOS:
-            scans += 1
-            segment = _scan(data, segment, allowed=framed and scans <= _MAX_SCANS)
+            if scans is None:
+                raise corrupt("its scans are out of order")
+            scans.add(segment.payload(data))
+            segment = _scan(data, segment)
         segments.append(segment)
         position = segment.stop
-    if scans == 0:
+    if scans is None:
         raise corrupt("it has no picture data")
-    return segments
+    scans.finish()
+    return segments, scans
 
 
 def _end_of_segment(data: Buffer, *, marker: int, start: int) -> int:
@@ -123,13 +133,10 @@ def _check_frame(payload: bytes, *, again: bool, budget: Budget) -> None:
         raise corrupt("its sampling factors are impossible")
     width, height = _frame_size(payload)
     check_size(width, height, budget=budget)
-    check_frames(1, pixels=width * height, budget=budget)
 
 
-def _scan(data: Buffer, header: _Segment, *, allowed: bool) -> _Segment:
+def _scan(data: Buffer, header: _Segment) -> _Segment:
     """The scan of `header` with its entropy-coded data."""
-    if not allowed:
-        raise corrupt("its scans are out of order or too many")
     end = _END_OF_SCAN.search(data, header.stop)
     if end is None:
         raise truncated()
@@ -142,14 +149,14 @@ def _exif(data: Buffer, segments: list[_Segment]) -> _Segment | None:
 
 
 def _profile(data: Buffer, segments: list[_Segment]) -> bytes | None:
-    """The ICC profile put together from its numbered parts; None when it is absent, incomplete or too large."""
+    """The ICC profile put together from its numbered parts, neutral; None when it is absent, damaged or too large."""
     parts = [s.payload(data) for s in segments if _is_profile(data, s)]
     if not parts or sum(len(p) - 14 for p in parts) > MAX_PROFILE:
         return None
     parts.sort(key=lambda part: part[12])
     if [p[12] for p in parts] != list(range(1, len(parts) + 1)) or any(p[13] != len(parts) for p in parts):
         return None
-    return b"".join(p[14:] for p in parts) or None
+    return neutral_profile(b"".join(p[14:] for p in parts))
 
 
 def _is_profile(data: Buffer, segment: _Segment) -> bool:
@@ -158,15 +165,19 @@ def _is_profile(data: Buffer, segment: _Segment) -> bool:
 
 
 def _pieces(
-    data: Buffer, *, segments: list[_Segment], exif: _Segment | None, orientation: int, with_profile: bool
+    data: Buffer, *, segments: list[_Segment], exif: _Segment | None, orientation: int, profile: bytes | None
 ) -> Pieces | None:
     """Markers, tables and scans, the colour profile and the orientation. What lies between or behind them goes."""
     kept = Assembly(data)
     kept.keep(0, 2)
     jfif = next((s for s in segments if s.marker == _APP0 and s.payload(data, at_most=5) == _JFIF), None)
+    packed = b"" if profile is None else _profile_segments(profile)
     for s in segments:
-        if s.marker in _KEPT or (with_profile and _is_profile(data, s)):
+        if s.marker in _KEPT:
             kept.keep(s.start, s.stop)
+        elif packed and _is_profile(data, s):
+            kept.replace(s.start, s.start + len(packed), new=packed)
+            packed = b""
         elif s is exif and orientation != 1:
             kept.replace(s.start, s.stop, new=_segment(_APP1, _EXIF + minimal_tiff(orientation)))
         elif s is jfif and s.stop - s.start >= 18:
@@ -181,6 +192,14 @@ def _pieces(
     else:
         kept.insert(b"\xff\xd9")
     return kept.finish()
+
+
+def _profile_segments(profile: bytes) -> bytes:
+    """The segments of an ICC profile."""
+    parts = [profile[at : at + _PROFILE_PART] for at in range(0, len(profile), _PROFILE_PART)]
+    return b"".join(
+        _segment(_APP2, _ICC + bytes((number, len(parts))) + part) for number, part in enumerate(parts, start=1)
+    )
 
 
 def _segment(marker: int, payload: bytes) -> bytes:

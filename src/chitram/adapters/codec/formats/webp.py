@@ -1,9 +1,11 @@
 """WebP: RIFF chunks (RFC 9649)."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chitram.adapters.codec.formats.assembly import Assembly
+from chitram.adapters.codec.formats.icc import neutral_profile
 from chitram.adapters.codec.formats.orientation import minimal_tiff, read_orientation
 from chitram.adapters.codec.formats.structure import (
     MAX_PARTS,
@@ -74,8 +76,13 @@ def _read_extended(data: Buffer, chunks: list[_Chunk], *, budget: Budget) -> Str
     icc = next((c for c in chunks if c.kind == b"ICCP"), None) if flags & _ICC else None
     if icc is not None and not 0 < icc.end - icc.body <= MAX_PROFILE:
         icc = None
-    profile = None if icc is None else data[icc.body : icc.end]
-    kept = _kept(data, chunks, flags=flags, icc=icc, exif=exif if orientation != 1 else None, orientation=orientation)
+    profile = None if icc is None else neutral_profile(data[icc.body : icc.end])
+    new = {}
+    if icc is not None and profile is not None:
+        new[icc] = _chunk(b"ICCP", profile)
+    if exif is not None and orientation != 1:
+        new[exif] = _chunk(b"EXIF", minimal_tiff(orientation))
+    kept = _kept(data, chunks, flags=flags, new=new)
     return Structure(CONTENT_TYPE, width, height, orientation, frames, profile, _wrap(data, kept))
 
 
@@ -115,7 +122,7 @@ def _frames(data: Buffer, chunks: list[_Chunk], *, flags: int, size: tuple[int, 
             raise corrupt("its picture is not as large as its canvas")
         return 1
     frames = [c for c in chunks if c.kind == b"ANMF"]
-    check_frames(len(frames), pixels=size[0] * size[1], budget=budget)
+    check_frames(len(frames), total_pixels=len(frames) * size[0] * size[1], budget=budget)
     for frame in frames:
         _check_frame(data, frame, size=size)
     if not frames:
@@ -136,25 +143,27 @@ def _check_frame(data: Buffer, frame: _Chunk, *, size: tuple[int, int]) -> None:
         raise corrupt("a frame is not as large as it says")
 
 
-def _kept(
-    data: Buffer, chunks: list[_Chunk], *, flags: int, icc: _Chunk | None, exif: _Chunk | None, orientation: int
-) -> Assembly:
-    """The chunks of the new file, with flags that tell which of them are left."""
+def _kept(data: Buffer, chunks: list[_Chunk], *, flags: int, new: Mapping[_Chunk, bytes]) -> Assembly:
+    """The chunks of the new file, with flags that tell which of them are left. `new`: chunks that are rewritten."""
     animated = bool(flags & _ANIMATION)
-    flags &= ~(_XMP | (0 if exif else _EXIF) | (0 if icc else _ICC))
+    kinds = {chunk.kind for chunk in new}
+    flags &= ~(_XMP | (0 if b"EXIF" in kinds else _EXIF) | (0 if b"ICCP" in kinds else _ICC))
     header = chunks[0]
     kept = Assembly(data)
     kept.replace(header.start, header.body + 1, new=data[header.start : header.body] + bytes((flags,)))
     kept.keep(header.body + 1, header.stop)
     for chunk in chunks[1:]:
-        if chunk is icc or (animated and chunk.kind == b"ANIM") or (not animated and chunk.kind in _STILL):
+        if (animated and chunk.kind == b"ANIM") or (not animated and chunk.kind in _STILL):
             kept.keep(chunk.start, chunk.stop)
         elif animated and chunk.kind == b"ANMF":
             kept.extend(_kept_frame(data, chunk))
-        elif chunk is exif:
-            block = minimal_tiff(orientation)
-            kept.replace(chunk.start, chunk.stop, new=b"EXIF" + struct.pack("<I", len(block)) + block)
+        elif chunk in new:
+            kept.replace(chunk.start, chunk.stop, new=new[chunk])
     return kept
+
+
+def _chunk(kind: bytes, payload: bytes) -> bytes:
+    return kind + struct.pack("<I", len(payload)) + payload + bytes(len(payload) & 1)
 
 
 def _kept_frame(data: Buffer, frame: _Chunk) -> Assembly:
