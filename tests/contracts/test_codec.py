@@ -313,6 +313,14 @@ async def test_a_picture_that_ends_early_inside_its_frame_is_refused(codec: Code
     assert refusal.value.reason in {InvalidReason.TRUNCATED, InvalidReason.CORRUPT}
 
 
+@pytest.mark.parametrize("share", [0.2, 0.9])
+async def test_a_picture_that_was_cut_and_closed_again_is_refused(codec: Codec, share: float) -> None:
+    """libjpeg would show it with a grey half."""
+    with pytest.raises(InvalidFileFormat) as refusal:
+        await ingest(codec, hostile.jpeg_cut(pictures.jpeg(640, 480, grain=0.1), share=share))
+    assert refusal.value.reason is InvalidReason.TRUNCATED
+
+
 async def test_the_descriptor_stays_open_and_where_it_was(codec: Codec) -> None:
     with open_file(pictures.png(secrets=True)) as fd:
         os.lseek(fd, 7, os.SEEK_SET)

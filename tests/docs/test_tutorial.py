@@ -147,7 +147,7 @@ def test_sharex(server: Server):
         )
     for field in ("URL", "ThumbnailURL"):
         assert httpx.get(found(answer.json(), uploader[field])).status_code == 200
-    refused = httpx.request(uploader["RequestMethod"], uploader["RequestURL"], files={"file": b"no picture"})
+    refused = httpx.request(uploader["RequestMethod"], uploader["RequestURL"], files={"file": b"no picture " * 9})
     assert "Accepted are" in found(refused.json(), uploader["ErrorMessage"])
 
 

@@ -148,6 +148,21 @@ async def test_no_file_can_be_opened(fd: int, tmp_path: Path) -> None:
     assert secret.read_text() == "hunter2"
 
 
+async def test_without_landlock_files_are_out_of_reach_too(fd: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    async with sandbox(jobs="tests.faults.old_kernel_jobs") as codec:
+        found = await run(codec, "steal", fd, paths=["/etc/passwd"])
+        assert set(found.values()) == {"EACCES", "EPERM", "ENOSYS"}
+    assert caplog.text.count("Decoding processes run without Landlock:") == 1
+
+
+async def test_a_kernel_that_has_it_all_is_not_complained_of(fd: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    async with sandbox() as codec:
+        await run(codec, "echo", fd)
+    assert "run without" not in caplog.text
+
+
 async def test_no_call_leads_out(fd: int) -> None:
     async with sandbox() as codec:
         found = await run(codec, "call", fd)

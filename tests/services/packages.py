@@ -12,10 +12,11 @@ import sys
 
 #: Command → the Debian package that brings it, and what the tests do with it.
 NEEDED: dict[str, tuple[str, str]] = {
-    "curl": ("curl", "a client that is not ours"),
+    "curl": ("curl", "a client that is not ours, and the commands of the documentation"),
     "strace": ("strace", "order of fsync and rename, failing system calls"),
     "exiftool": ("libimage-exiftool-perl", "a second opinion on removed metadata"),
     "mkfs.ext4": ("e2fsprogs", "small disks that run full, power cuts"),
+    "sqlite3": ("sqlite3", "the backup as the documentation makes it"),
 }
 
 #: Where Debian keeps what an ordinary user's PATH may leave out.

@@ -321,3 +321,42 @@ def found(number: int):
         return number
 
     return sweep
+
+
+async def test_a_long_sweep_keeps_its_lease(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "SWEEP_LEASE", timedelta(seconds=0.3))
+    running = asyncio.Event()
+
+    async def long() -> int:
+        running.set()
+        await asyncio.sleep(0.8)
+        return 1
+
+    async with open_migrated(tmp_path / "c.db") as database:
+        clock = SystemClock()
+        runner = EmbeddedRunner(
+            signal=EmbeddedSignal(),
+            database=database,
+            handlers={},
+            sweeps=(Sweep("long", 60, long),),
+            runners=1,
+            job_timeout=1,
+            clock=clock,
+            identifiers=SystemIdentifiers(),
+            observer=Quiet(),
+        )
+        sweeping = asyncio.create_task(runner.sweep_once())
+        await running.wait()
+        await asyncio.sleep(0.5)
+        async with database.begin() as work:
+            now = clock.now()
+            assert not await work.leases.acquire("sweep:long", holder="another", now=now, until=now)
+        assert await sweeping == {"long": 1}
+
+
+class Quiet:
+    def job_finished(self, kind: str, outcome: str) -> None:
+        pass
+
+    def sweep_finished(self, name: str, found: int | None) -> None:
+        pass

@@ -18,13 +18,11 @@ _PILLOW_NAMES = {"image/jpeg": "JPEG", "image/gif": "GIF", "image/avif": "AVIF"}
 _SHARP = Image.Resampling.HAMMING
 #: libjpeg looks up to 64 bits ahead. These are no code of any table: each missing block takes 16 of them and more.
 _PADDING = b"\xff\0" * 8
-#: Loaded by Pillow when it first meets a picture that needs them, if they were not loaded before.
-_MODULES = tuple(
-    f"PIL.{name}"
-    for name in (
-        *("AvifImagePlugin", "GifImagePlugin", "JpegImagePlugin", "MpoImagePlugin", "TiffImagePlugin"),
-        *("WebPImagePlugin", "ImageOps", "ImageChops", "ImageSequence", "ExifTags"),
-    )
+#: Loaded by Pillow and Python when they first meet a picture that needs them, if they were not loaded before.
+_MODULES = (
+    *(f"PIL.{kind}ImagePlugin" for kind in ("Avif", "Gif", "Jpeg", "Mpo", "Tiff", "WebP")),
+    *(f"PIL.{name}" for name in ("ExifTags", "ImageChops", "ImageOps", "ImageSequence")),
+    *(f"encodings.{name}" for name in ("ascii", "latin_1", "utf_8", "utf_16", "utf_16_be", "utf_16_le")),
 )
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 

@@ -28,7 +28,9 @@ OUTAGE_PAUSE = 5
 OUTAGES = (ServiceUnavailable, StorageFull, StorageUnavailable, UploadBusy)
 #: Sweeps that walk over everything begin when the server has started for good, in seconds.
 LONG_SWEEP, LONG_SWEEP_DELAY = 3600.0, 300.0
-SWEEP_LEASE = timedelta(minutes=15)
+#: Short, so that the sweeps of a process that was killed go on soon elsewhere; prolonged while a sweep runs.
+SWEEP_LEASE = timedelta(seconds=15)
+SWEEP_TIMEOUT = 900.0
 #: The outbox is looked at this often although nobody called, in seconds: a wake-up may have been lost.
 IDLE_POLL = 15.0
 FAILURE_PAUSE = 2.0
@@ -216,20 +218,40 @@ class EmbeddedRunner:
                 await self._stopped.wait()
 
     async def _sweep(self, sweep: Sweep) -> int | None:
-        lease = f"sweep:{sweep.name}"
-        now = self._clock.now()
         try:
-            async with self._database.begin() as work:
-                taken = await work.leases.acquire(lease, holder=self._holder, now=now, until=now + SWEEP_LEASE)
-            if not taken:
+            if not await self._hold(sweep):
                 return None
-            async with asyncio.timeout(SWEEP_LEASE.total_seconds() - 60):
-                found = await sweep.run()
+            found = await self._run_held(sweep)
             async with self._database.begin() as work:
-                await work.leases.release(lease, holder=self._holder)
+                await work.leases.release(_lease(sweep), holder=self._holder)
         except Exception:  # one sweep that fails must not stop the others
             logger.exception("the sweep %s failed and will be tried again", sweep.name)
             self._observer.sweep_finished(sweep.name, None)
             return None
         self._observer.sweep_finished(sweep.name, found)
         return found
+
+    async def _run_held(self, sweep: Sweep) -> int:
+        holding = asyncio.create_task(self._keep_holding(sweep))
+        try:
+            async with asyncio.timeout(SWEEP_TIMEOUT):
+                return await sweep.run()
+        finally:
+            holding.cancel()
+            await asyncio.wait({holding})
+
+    async def _hold(self, sweep: Sweep) -> bool:
+        now = self._clock.now()
+        async with self._database.begin() as work:
+            return await work.leases.acquire(_lease(sweep), holder=self._holder, now=now, until=now + SWEEP_LEASE)
+
+    async def _keep_holding(self, sweep: Sweep) -> None:
+        """Prolong the lease while the sweep runs; losing it is no harm, two sweeps at a time are only wasteful."""
+        while True:
+            await asyncio.sleep(SWEEP_LEASE.total_seconds() / 3)
+            with suppress(ChitramError):
+                await self._hold(sweep)
+
+
+def _lease(sweep: Sweep) -> str:
+    return f"sweep:{sweep.name}"

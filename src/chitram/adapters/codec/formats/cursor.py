@@ -36,9 +36,3 @@ class Cursor:
     def number(self, size: int) -> int:
         """The next unsigned integer of `size` bytes; 0 for none."""
         return int.from_bytes(self.take(size), self.order)
-
-    def within(self, length: int) -> "Cursor":
-        """A cursor over the next `length` bytes, which this one then skips."""
-        start = self.position
-        self.skip(length)
-        return Cursor(self.data, position=start, end=self.position, order=self.order)

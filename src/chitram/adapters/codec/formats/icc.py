@@ -26,7 +26,7 @@ _FIXED = {b"XYZ ": 20, b"sf32": 44, b"cicp": 12}
 _PARAMETERS = (1, 3, 4, 5, 7)
 _WHITE = struct.pack(">III", 0xF6D6, 0x10000, 0xD32D)
 #: Some readers want every profile to have a name.
-_NAME = "profile"
+_NAME = b"profile"
 
 
 class _Damaged(Exception):
@@ -122,9 +122,9 @@ def _table_length(data: bytes, *, wide: bool) -> int:
 def _name(version: int) -> bytes:
     """The description that every neutral profile has, in the form of its major version."""
     if version >= 4:
-        text = _NAME.encode("utf-16-be")
+        text = b"".join(bytes((0, character)) for character in _NAME)
         return b"mluc" + bytes(4) + struct.pack(">II4sII", 1, 12, b"enUS", len(text), 28) + text
-    text = _NAME.encode() + b"\0"
+    text = _NAME + b"\0"
     return b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(4 + 4 + 2 + 1 + 67)
 
 
