@@ -41,10 +41,6 @@ class Assembly:
         else:
             self.insert(new)
 
-    def blank(self, start: int, stop: int) -> None:
-        """As many zeros as there are bytes from `start` to `stop`."""
-        self.replace(start, stop, new=bytes(stop - start))
-
     def extend(self, other: "Assembly") -> None:
         """Everything that `other`, of the same data, has collected."""
         for piece in other._pieces:  # noqa: SLF001 -- the same class
