@@ -168,11 +168,8 @@ class SandboxedCodec:
         )
 
     def _arguments(self, budget: Budget) -> dict[str, Any]:
-        return {
-            "budget": budget_to_json(budget),
-            "strip_metadata": self._strip_metadata,
-            "memory_bytes": self._limits.memory_bytes,
-        }
+        memory = self._limits.memory_bytes
+        return {"budget": budget_to_json(budget), "strip_metadata": self._strip_metadata, "memory_bytes": memory}
 
     async def _attempt(
         self, job: str, *, fd: int, arguments: Mapping[str, Any], parse: Callable[[Reply], T], at_most: int
