@@ -56,7 +56,7 @@ def one_round(server: Server, disk: Disk, ledger: Ledger, *, seed: int) -> None:
 
 def settled(disk: Disk) -> dict[str, Any]:
     """The census once nothing is under way any more; what it says after a while is final."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 40
     while True:
         found = disk.census(disk.inside / "data")
         if found | {"orphans": []} == SETTLED or time.monotonic() > deadline:

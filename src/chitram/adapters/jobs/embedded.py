@@ -124,7 +124,7 @@ class EmbeddedRunner:
 
     async def sweep_once(self) -> dict[str, int]:
         """Run every sweep that nobody else is running; name → how much it found."""
-        found = {sweep.name: await self._sweep(sweep) for sweep in self._sweeps}
+        found = {sweep.name: await self._sweep(sweep) for sweep in self._sweeps if await self._hold(sweep)}
         return {name: count for name, count in found.items() if count is not None}
 
     async def _run_jobs(self) -> None:
@@ -207,8 +207,12 @@ class EmbeddedRunner:
             now = self._clock.monotonic()
             for sweep in self._sweeps:
                 if due[sweep] <= now and not self._stopped.is_set():
-                    await self._sweep(sweep)
-                    due[sweep] = self._clock.monotonic() + sweep.interval
+                    ours = await self._hold(sweep)
+                    if ours:
+                        await self._sweep(sweep)
+                    # Who holds the lease may have died: that is seen as soon as the lease has run out.
+                    pause = sweep.interval if ours else min(sweep.interval, SWEEP_LEASE.total_seconds())
+                    due[sweep] = self._clock.monotonic() + pause
             await self._rest(min(due.values(), default=now + IDLE_POLL) - self._clock.monotonic())
 
     async def _rest(self, seconds: float) -> None:
@@ -218,9 +222,8 @@ class EmbeddedRunner:
                 await self._stopped.wait()
 
     async def _sweep(self, sweep: Sweep) -> int | None:
+        """Run a sweep whose lease is held; how much it found, None when it failed."""
         try:
-            if not await self._hold(sweep):
-                return None
             found = await self._run_held(sweep)
             async with self._database.begin() as work:
                 await work.leases.release(_lease(sweep), holder=self._holder)
@@ -241,16 +244,20 @@ class EmbeddedRunner:
             await asyncio.wait({holding})
 
     async def _hold(self, sweep: Sweep) -> bool:
+        """Take or prolong the lease of a sweep; False while somebody else has it, or the database cannot say."""
         now = self._clock.now()
-        async with self._database.begin() as work:
-            return await work.leases.acquire(_lease(sweep), holder=self._holder, now=now, until=now + SWEEP_LEASE)
+        try:
+            async with self._database.begin() as work:
+                return await work.leases.acquire(_lease(sweep), holder=self._holder, now=now, until=now + SWEEP_LEASE)
+        except ChitramError:
+            logger.warning("the lease of the sweep %s cannot be had", sweep.name, exc_info=True)
+            return False
 
     async def _keep_holding(self, sweep: Sweep) -> None:
         """Prolong the lease while the sweep runs; losing it is no harm, two sweeps at a time are only wasteful."""
         while True:
             await asyncio.sleep(SWEEP_LEASE.total_seconds() / 3)
-            with suppress(ChitramError):
-                await self._hold(sweep)
+            await self._hold(sweep)
 
 
 def _lease(sweep: Sweep) -> str:
