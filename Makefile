@@ -97,7 +97,7 @@ test-fast: $(VENV)/.dev ## The quick tests alone, in parallel: the inner loop
 
 .PHONY: soak
 soak: packages $(VENV)/.dev ## The slow proofs at full count, and power cuts; writes docs/explanation/proofs.md
-	CHITRAM_SOAK=1 $(BIN)/python -m pytest -m "soak or slow" --timeout=14400 --proofs=docs/explanation/proofs.md $(ARGS)
+	CHITRAM_SOAK=1 $(BIN)/python -m pytest -m "soak or slow" --timeout=14400 --proofs=docs/explanation/proofs.md $(if $(ARGS),--proofs-keep) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure; ARGS=--list names the cases, ARGS=NAME runs one

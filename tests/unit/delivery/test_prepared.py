@@ -8,14 +8,14 @@ import pytest
 
 from chitram.domain.errors import StorageUnavailable
 from chitram.domain.images import Visibility
-from chitram.entrypoints.delivery.bodies import CHUNK, AnswerCutShort
+from chitram.entrypoints.delivery.bodies import FILE_CHUNK, AnswerCutShort
 from chitram.entrypoints.delivery.door import Door
 from chitram.entrypoints.delivery.prepared import Prepared
 from chitram.entrypoints.support.asgi import ZERO_COPY
 from tests.unit.support.asgi_client import make_scope
 from tests.unit.support.records import IMAGE_ID, make_record
 
-DATA = os.urandom(CHUNK * 3 + 1000)
+DATA = os.urandom(FILE_CHUNK * 3 + 1000)
 BASE = f"/api/v1/images/{IMAGE_ID}"
 
 
@@ -88,7 +88,9 @@ def file(tmp_path: Path):
         yield opened.fileno()
 
 
-@pytest.mark.parametrize(("cached", "from_file", "reads"), [(0, 0, 4), (1, 1, 3), (CHUNK + 1, 2, 2), (10**9, 4, 0)])
+@pytest.mark.parametrize(
+    ("cached", "from_file", "reads"), [(0, 0, 13), (1, 1, 9), (FILE_CHUNK + 1, 2, 5), (10**9, 4, 0)]
+)
 async def test_originals_come_from_the_file_as_far_as_it_is_in_memory(file, cached, from_file, reads):
     house = House(file, cached=cached)
     status, fields, body, parts = await house.get(f"{BASE}/file", zero_copy=True)
@@ -109,7 +111,7 @@ async def test_servers_that_cannot_send_files_are_given_bytes(file):
 
 
 async def test_a_store_that_fails_behind_the_file_breaks_the_answer(file):
-    house = House(file, cached=CHUNK, fails_at=CHUNK)
+    house = House(file, cached=FILE_CHUNK, fails_at=FILE_CHUNK)
     with pytest.raises(AnswerCutShort):
         await house.get(f"{BASE}/file", zero_copy=True)
     assert house.blob.closed

@@ -10,6 +10,8 @@ from chitram.ports.blobs import OpenBlob
 #: Bytes read and handed to the server at once. It holds back the next piece until the client took most of the last
 #: one, so two of them are what a slow reader costs.
 CHUNK = 256 * 1024
+#: What is sent from files takes no memory; after so much of it other requests have their turn.
+FILE_CHUNK = 1024 * 1024
 
 
 class AnswerCutShort(Exception):
@@ -30,7 +32,7 @@ async def send_range(
     With `zero_copy` the server sends from files itself what is in memory.
     """
     offset = part.start
-    if zero_copy and (file := blob.cached_file(offset, min(CHUNK, part.length))) is not None:
+    if zero_copy and (file := blob.cached_file(offset, min(FILE_CHUNK, part.length))) is not None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         offset = await _send_file(send, blob, file, part=part)
         if offset < part.stop:
@@ -45,11 +47,11 @@ async def _send_file(send: Send, blob: OpenBlob, file: int, *, part: ByteRange) 
     """Have the server send `part` from `file`; how far that went before it would have had to wait for the disk."""
     offset, cached = part.start, True
     while cached:
-        count = min(CHUNK, part.stop - offset)
+        count = min(FILE_CHUNK, part.stop - offset)
         more = offset + count < part.stop
         await send({"type": ZERO_COPY, "file": file, "offset": offset, "count": count, "more_body": more})
         offset += count
-        cached = more and blob.cached_file(offset, min(CHUNK, part.stop - offset)) is not None
+        cached = more and blob.cached_file(offset, min(FILE_CHUNK, part.stop - offset)) is not None
     return offset
 
 
