@@ -43,7 +43,12 @@ def two_starts(directory: Path) -> None:
         uploaded = httpx.post(f"{one.url}{UPLOAD}", files=form(pictures.png()), timeout=30)
         assert uploaded.status_code == 201
         path = f"/api/v1/images/{uploaded.json()['id']}"
-        assert httpx.get(f"{two.url}{path}/file", timeout=30).status_code == 200
+        # Each has it cached when the other deletes it, and shows it no more once that was answered.
+        for server in (one, two, one, two):
+            assert httpx.get(f"{server.url}{path}/file", timeout=30).status_code == 200
+        token = {"X-Delete-Token": uploaded.json()["delete_token"]}
+        assert httpx.delete(f"{two.url}{path}", headers=token, timeout=30).status_code == 204
+        assert httpx.get(f"{one.url}{path}/file", timeout=30).status_code == 404
         # Cursors are signed with the secret: what one hands out the other understands.
         for _ in range(2):
             httpx.post(f"{two.url}{UPLOAD}", files=form(pictures.png()), data={"visibility": "public"}, timeout=30)

@@ -18,7 +18,6 @@ from chitram.bootstrap.preparation import (
 )
 from chitram.bootstrap.wiring import Application, wire
 from chitram.observability import Metrics
-from chitram.ports.codec import Codec
 from chitram.settings import MEBIBYTE, Settings
 
 __all__ = [
@@ -57,7 +56,7 @@ async def operating(settings: Settings) -> AsyncIterator[Application]:
 
         codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
         stack.push_async_callback(codec.aclose)
-        yield await _assemble(settings, stack, metrics=Metrics(), codec=codec)
+        yield wire(await lay_foundation(settings, stack, metrics=Metrics(), codec=codec, serving=False))
 
 
 @asynccontextmanager
@@ -67,7 +66,7 @@ async def running(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Appl
         codec = await _start_codec(settings)
         stack.push_async_callback(codec.aclose)
         metrics.watch_codec(codec.stats)
-        application = await _assemble(settings, stack, metrics=metrics, codec=codec)
+        application = wire(await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True))
         stack.push_async_callback(application.thumbnails.aclose)
         await application.runner.start()
         stack.push_async_callback(application.runner.stop, patience=DRAIN_PATIENCE)
@@ -84,7 +83,3 @@ async def _start_codec(settings: Settings) -> SandboxedCodec:
         recycle_after=decode.recycle_after,
         strip_metadata=settings.uploads.strip_metadata,
     )
-
-
-async def _assemble(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, codec: Codec) -> Application:
-    return wire(await lay_foundation(settings, stack, metrics=metrics, codec=codec))

@@ -1,5 +1,6 @@
 """What every service stands on: one adapter a port, opened in order and closed in reverse."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from chitram.adapters.blobs.local import LocalBlobStore
 from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
 from chitram.adapters.db.lookup import SqliteLookup
+from chitram.adapters.db.neighbours import Neighbours
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.adapters.memory.cache import DisabledRecordCache, MemoryRecordCache
 from chitram.adapters.memory.clock import SystemClock, SystemIdentifiers
@@ -65,14 +67,21 @@ async def rehearse(settings: Settings) -> None:
         await open_data(settings, stack, metrics=Metrics(), threads=threads)
 
 
-async def lay_foundation(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, codec: Codec) -> Foundation:
-    """Open every adapter; `stack` closes them."""
+async def lay_foundation(
+    settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, codec: Codec, serving: bool
+) -> Foundation:
+    """Open every adapter; `stack` closes them. `serving` says that this is a server, which others have to know of."""
     clock, identifiers = SystemClock(), SystemIdentifiers()
     threads = DiskThreads(workers=DISK_THREADS)
     stack.callback(threads.close)
     database, blobs = await open_data(settings, stack, metrics=metrics, threads=threads)
     lookup = SqliteLookup(url=settings.database_url)
     stack.callback(lookup.close)
+    version: Callable[[], object] = lookup.version
+    if serving:
+        neighbours = Neighbours(url=settings.database_url)
+        stack.callback(neighbours.close)
+        version = _version(lookup, neighbours)
     staging = LocalStaging(settings.storage_path / ".staging", threads=threads, clock=clock)
     stack.callback(staging.close)
     return Foundation(
@@ -83,20 +92,27 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack, *, metrics: 
         blobs=ObservedBlobStore(blobs, record=_storage_timer(metrics)),
         staging=staging,
         codec=codec,
-        cache=_record_cache(settings, clock, lookup=lookup, metrics=metrics),
+        cache=_record_cache(settings, clock, version=version, metrics=metrics),
         limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
         clock=clock,
         identifiers=identifiers,
     )
 
 
-def _record_cache(settings: Settings, clock: SystemClock, *, lookup: SqliteLookup, metrics: Metrics) -> RecordCache:
+def _record_cache(
+    settings: Settings, clock: SystemClock, *, version: Callable[[], object], metrics: Metrics
+) -> RecordCache:
     if not settings.cache.enabled:
         return DisabledRecordCache()
     cache = MemoryRecordCache(
-        max_entries=settings.cache.max_entries, ttl=settings.cache.ttl_seconds, clock=clock, version=lookup.version
+        max_entries=settings.cache.max_entries, ttl=settings.cache.ttl_seconds, clock=clock, version=version
     )
     return ObservedRecordCache(cache, count=lambda result: metrics.record_cache_asked(hit=result == "hit"))
+
+
+def _version(lookup: SqliteLookup, neighbours: Neighbours) -> Callable[[], object]:
+    """The database's version while others may change it. Our own changes drop what they concern themselves."""
+    return lambda: lookup.version() if neighbours.present() else None
 
 
 def _storage_timer(metrics: Metrics) -> Timed:

@@ -7,12 +7,11 @@ from chitram.adapters.blobs.directories import fsync_directory
 from chitram.domain.errors import StorageUnavailable
 
 MARKER = ".chitram-store"
-_NEW = f"{MARKER}.new"
 _CONTENT = """This directory belongs to a Chitram blob store. Without this file the store is taken for unmounted.
 database {owner}
 """
 #: What a fresh file system or an earlier, interrupted start may have left in a root that counts as empty.
-_HARMLESS = frozenset({"lost+found", ".incoming", _NEW})
+_HARMLESS = frozenset({"lost+found", ".incoming", MARKER})
 
 
 def require_marker(root: Path) -> None:
@@ -29,16 +28,23 @@ def prepare_root(root: Path, *, owner: str, expect_data: bool) -> None:
     """
     content = _CONTENT.format(owner=owner)
     if (root / MARKER).exists():
-        if (root / MARKER).read_text() != content:
-            raise StorageUnavailable(f"{root} belongs to another database: are DATA_DIR and DATABASE_URL right?")
+        _require_content(root, content)
         return
     if expect_data:
         raise StorageUnavailable(f"{root} has no {MARKER} though images are recorded: is the volume mounted?")
     _make(root)
-    strangers = sorted({entry.name for entry in root.iterdir()} - _HARMLESS)
+    names = {entry.name for entry in root.iterdir()} - _HARMLESS
+    strangers = sorted(name for name in names if not name.startswith(f"{MARKER}."))
     if strangers:
         raise StorageUnavailable(f"{root} is not empty and has no {MARKER}: found {strangers[0]!r}")
     _write(root, content)
+    # Of two processes that start together the later one's marker stays: it must be the same.
+    _require_content(root, content)
+
+
+def _require_content(root: Path, content: str) -> None:
+    if (root / MARKER).read_text() != content:
+        raise StorageUnavailable(f"{root} belongs to another database: are DATA_DIR and DATABASE_URL right?")
 
 
 def _make(root: Path) -> None:
@@ -50,11 +56,12 @@ def _make(root: Path) -> None:
 
 def _write(root: Path, content: str) -> None:
     """Whole or not at all: a marker that a crash left empty would lock its owner out."""
-    fd = os.open(root / _NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    new = root / f"{MARKER}.{os.getpid()}"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
         os.write(fd, content.encode())
         os.fsync(fd)
     finally:
         os.close(fd)
-    (root / _NEW).rename(root / MARKER)
+    new.rename(root / MARKER)
     fsync_directory(root)
