@@ -288,6 +288,7 @@ class BackgroundMachine(StoreMachine):
     mode = "background"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", [StoreMachine, BackgroundMachine])
 def test_no_sequence_of_events_loses_bytes(machine, proof):
     machine.steps = machine.crashes = 0
