@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+import subprocess
+import sys
 import time
 import zlib
 from collections import Counter
@@ -141,3 +143,17 @@ def test_a_picture_that_needs_too_much_memory_costs_its_own_request(server: Serv
         f"pictures of 81 megapixels, interlaced, at {DECODE_MEMORY} MiB: peak of a decoder, MiB",
         f"{others.decoder:.0f}",
     )
+
+
+def test_the_fork_server_leaves_no_wakeup_descriptor_behind():
+    """A child that dies after the loop's end would otherwise have its signal written to a closed descriptor."""
+    script = (
+        "import signal, socket\n"
+        "from chitram.adapters.codec.forkserver import serve\n"
+        "near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+        "near.close()\n"
+        "serve(far, jobs='tests.faults.stillborn_jobs', memory_bytes=1 << 30, cpu_seconds=5)\n"
+        "print(signal.set_wakeup_fd(-1))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "-1", done.stderr

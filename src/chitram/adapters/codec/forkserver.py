@@ -101,6 +101,8 @@ def serve(control: socket.socket, *, jobs: str, memory_bytes: int, cpu_seconds: 
     except ConnectionError:
         return
     finally:
+        # The socket goes with this frame, and the children's deaths are still to be signalled.
+        signal.set_wakeup_fd(-1)
         for pid in server.pids.values():
             os.kill(pid, signal.SIGKILL)
 
