@@ -13,6 +13,7 @@ import uvicorn
 from chitram.entrypoints.support import answers, zero_copy
 from chitram.entrypoints.support.asgi import ZERO_COPY
 from chitram.entrypoints.support.protocol import guarded_protocol
+from tests.factories.listening import listening
 
 
 def start(status=200, *, headers=()):
@@ -50,18 +51,10 @@ class Application:
 
 @contextlib.asynccontextmanager
 async def served(app) -> AsyncIterator[int]:
-    listener = socket.create_server(("127.0.0.1", 0))
     protocol = guarded_protocol(per_address=10, exempt=(), head_timeout=5)
     config = uvicorn.Config(app, http=protocol, loop="none", lifespan="off", log_config=None, ws="none")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.005)
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
+    async with listening(config) as port:
+        yield port
 
 
 async def ask(app, *, method="GET", version="1.1", times=1) -> bytes:

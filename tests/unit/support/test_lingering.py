@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 
 import pytest
 import uvicorn
@@ -12,6 +11,7 @@ from chitram.entrypoints.support.asgi import HEADER_MAP
 from chitram.entrypoints.support.body import Pace, RequestBody
 from chitram.entrypoints.support.edge import Edge
 from chitram.observability import Metrics
+from tests.factories.listening import listening
 
 MIB = 1024 * 1024
 LIMIT = 5 * MIB
@@ -37,18 +37,10 @@ async def app(scope, receive, send):
 
 @contextlib.asynccontextmanager
 async def served():
-    listener = socket.create_server(("127.0.0.1", 0))
     edge = Edge(app, metrics=Metrics(), access_log=None)
     config = uvicorn.Config(edge, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
+    async with listening(config) as port:
+        yield port
 
 
 async def read_answer(reader):

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
 import uvicorn
 
 from chitram.entrypoints.support.protocol import MAX_HEAD_BYTES, MAX_HEADER_FIELDS, Connections, guarded_protocol
+from tests.factories.listening import listening
 
 HEAD = b"GET /%s HTTP/1.1\r\nHost: h\r\n"
 
@@ -31,18 +31,10 @@ async def app(scope, receive, send):
 
 @contextlib.asynccontextmanager
 async def served(*, per_address: int = 10, exempt: tuple[str, ...] = (), head_timeout: float = 5) -> AsyncIterator[int]:
-    listener = socket.create_server(("127.0.0.1", 0))
     protocol = guarded_protocol(per_address=per_address, exempt=exempt, head_timeout=head_timeout)
     config = uvicorn.Config(app, http=protocol, loop="none", lifespan="off", log_config=None, ws="none")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.005)
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
+    async with listening(config) as port:
+        yield port
 
 
 class Connection:
