@@ -93,7 +93,7 @@ test: packages lint ## Every check, and every test but the soak; coverage is par
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## The quick tests alone, in parallel: the inner loop
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not soak" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not soak and not integration" $(ARGS)
 
 .PHONY: soak
 soak: packages $(VENV)/.dev ## The slow proofs at full count, and power cuts; writes docs/explanation/proofs.md

@@ -26,6 +26,8 @@ TRESPASSES: dict[str, tuple[str, str]] = {
     "6d": ("entrypoints/delivery/trespass.py", "from starlette.responses import Response"),
     "6e": ("entrypoints/api/trespass.py", "import uvicorn"),
     "6f": ("entrypoints/api/trespass_metrics.py", "import prometheus_client"),
+    "6g": ("adapters/memory/trespass_secrets.py", "import bcrypt"),
+    "6h": ("entrypoints/api/trespass_emails.py", "import email_validator"),
     "7": ("domain/media_trespass.py", "import chitram.domain.trespass_back"),
     "8": ("services/trespass.py", "import chitram.services.trespass_adapter"),
 }

@@ -153,7 +153,7 @@ def test_coverage_floors_are_part_of_the_test_command():
 
 def test_the_test_command_leaves_out_the_soak_alone():
     assert '-m "not soak"' in recipe("test")
-    assert '-m "not slow and not soak"' in recipe("test-fast")
+    assert '-m "not slow and not soak and not integration"' in recipe("test-fast")
     assert '-m "soak or slow"' in recipe("soak")
 
 

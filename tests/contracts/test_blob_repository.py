@@ -11,7 +11,7 @@ from chitram.adapters.db.tables import perceptual_bands
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.blobs import BlobState
 from chitram.domain.media import PIPELINE_VERSION, Rendered
-from chitram.ports.unit_of_work import BlobCounts
+from chitram.ports.repositories.blobs import BlobCounts
 from tests.factories.databases import open_migrated
 from tests.factories.rows import NOW, add_blob, add_image, later, new_blob
 

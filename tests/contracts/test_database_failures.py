@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.errors import ServiceUnavailable, StorageFull
 from tests.factories.databases import open_migrated
-from tests.factories.rows import add_blob, add_image
+from tests.factories.rows import add_blob, add_image, add_user
+
+PERSON = "somebody@example.org"
 
 
 @pytest.fixture
@@ -45,6 +48,20 @@ class TestFailure:
             await work.blobs._statements.first(text("PRAGMA max_page_count = 100000"))
             await add_blob(work)
         assert await count_blobs(database) == 1
+
+    async def test_what_was_bound_to_a_statement_is_in_no_error(self, database):
+        """Errors are logged with what they come from, and e-mails and hashes are none of a log's business."""
+        async with database.begin() as work:
+            pages = await work.users._statements.first(text("PRAGMA page_count"))
+            await work.users._statements.first(text(f"PRAGMA max_page_count = {pages[0]}"))
+        with pytest.raises(StorageFull) as caught:  # noqa: PT012 - the block as a whole fails, at its end
+            async with database.begin() as work:
+                for number in range(1000):
+                    await add_user(work, number, email_key=PERSON + str(number))
+        told = "".join(traceback.format_exception(caught.value))
+        assert "INSERT INTO users" in told
+        assert PERSON not in told
+        assert "$2b$" not in told
 
     async def test_a_transaction_in_which_the_database_failed_cannot_be_kept(self, database):
         async with database.begin() as work:

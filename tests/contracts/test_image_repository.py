@@ -2,17 +2,21 @@
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
-from chitram.domain.images import ImageRecord, Visibility
-from chitram.ports.unit_of_work import Position
+from chitram.domain.images import MAX_DESCRIPTION, MAX_TITLE, ImageRecord, Visibility
+from chitram.ports.repositories.images import Position
 from tests.factories.databases import open_migrated
-from tests.factories.rows import NOW, add_blob, add_image, later
+from tests.factories.rows import NOW, add_blob, add_image, add_user, later, new_image, user_id_of
+
+MINE = user_id_of(1)
 
 
 @pytest.fixture
@@ -58,6 +62,44 @@ async def test_ids_tell_upper_from_lower_case(database):
         assert await work.images.get("aaaaaaaaaaa") is None
         await add_image(work, 2, blob_id=blob.id, id="aaaaaaaaaaa")
         assert await work.images.count() == 2
+
+
+class TestUpdating:
+    async def test_what_may_be_changed_is_changed_and_nothing_else(self, database):
+        async with database.begin() as work:
+            await add_user(work, 1)
+            blob = await add_blob(work)
+            image, other = await add_image(work, 1, blob_id=blob.id), await add_image(work, 2, blob_id=blob.id)
+            mine = replace(
+                image,
+                owner_id=MINE,
+                delete_token_hash=None,
+                visibility=Visibility.PRIVATE,
+                title="చి" * (MAX_TITLE // 2),
+                description="\N{GRINNING FACE}\r\n'" * (MAX_DESCRIPTION // 4),
+            )
+            foreign = replace(mine, filename="other.png", received_sha256="0" * 64, created_at=later(9))
+            await work.images.update(foreign)
+            assert await work.images.lock(image.id) == mine
+            assert await work.images.lock(other.id) == other
+            await work.images.update(image)
+            assert await work.images.lock(image.id) == image
+
+    async def test_of_nothing(self, database):
+        async with database.begin() as work:
+            await work.images.update(new_image(1, blob_id=1))
+            assert await work.images.count() == 0
+
+    @pytest.mark.parametrize("way", ["add", "update"])
+    async def test_an_owner_that_does_not_exist_is_refused(self, database, way):
+        async with database.begin() as work:
+            blob = await add_blob(work)
+            image = await add_image(work, 1, blob_id=blob.id)
+        with pytest.raises(IntegrityError):  # noqa: PT012 - the last of the two is what is refused
+            async with database.begin() as work:
+                if way == "add":
+                    await work.images.remove(image.id)
+                await getattr(work.images, way)(replace(image, owner_id=MINE))
 
 
 class TestPublicList:

@@ -143,3 +143,42 @@ async def test_a_limiter_that_is_off_lets_everything_through():
 
 async def test_a_limiter_has_a_name(limiter: Limiter):
     assert limiter.backend == "memory"
+
+
+async def test_a_look_counts_nothing(limiter: Limiter):
+    for _ in range(10):
+        verdict = await limiter.peek(RATE, subject="a")
+        assert (verdict.allowed, verdict.remaining, verdict.retry_after) == (True, 3, 0.0)
+    assert [(await limiter.hit(RATE, subject="a")).allowed for _ in range(4)] == [True, True, True, False]
+
+
+async def test_a_look_says_what_a_request_would_be_told(limiter: Limiter, clock: ManualClock):
+    for number in range(3):
+        assert (await limiter.peek(RATE, subject="a")).remaining == 3 - number
+        await limiter.hit(RATE, subject="a")
+        after(clock, 10)
+    looked = await limiter.peek(RATE, subject="a")
+    assert (looked.allowed, looked.remaining, looked.retry_after, looked.rate) == (False, 0, 30.0, RATE)
+    assert looked == await limiter.hit(RATE, subject="a")
+    after(clock, 29)
+    assert not (await limiter.peek(RATE, subject="a")).allowed
+    after(clock, 1)
+    assert (await limiter.peek(RATE, subject="a")).allowed
+    assert (await limiter.peek(RATE, subject="b")).remaining == 3
+
+
+async def test_a_look_at_a_limit_of_nothing(limiter: Limiter):
+    verdict = await limiter.peek(Rate("upload", 0, 60), subject="a")
+    assert (verdict.allowed, verdict.remaining, verdict.retry_after) == (False, 0, 60.0)
+
+
+async def test_a_look_leaves_no_trace(clock: ManualClock):
+    limiter = MemoryLimiter(clock=clock, max_subjects=2)
+    for n in range(100):
+        await limiter.peek(RATE, subject=f"{n}")
+    assert limiter.subjects == 0
+
+
+async def test_a_limiter_that_is_off_has_nothing_to_look_at():
+    verdict = await DisabledLimiter().peek(Rate("upload", 0, 60), subject="a")
+    assert (verdict.allowed, verdict.retry_after) == (True, 0.0)

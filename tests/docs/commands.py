@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.architecture.sources import ROOT
@@ -16,9 +17,16 @@ def blocks(page: str, *, language: str = "sh") -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def shell(script: str, *, directory: Path) -> str:
+def shell(script: str, *, directory: Path, environment: Mapping[str, str] | None = None) -> str:
     """What a shell prints that runs `script` in `directory`; CalledProcessError when a command of it fails."""
     done = subprocess.run(
-        ["sh", "-eu"], input=script, cwd=directory, capture_output=True, text=True, encoding="utf-8", check=True
+        ["sh", "-eu"],
+        input=script,
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
     )
     return done.stdout

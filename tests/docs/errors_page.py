@@ -17,7 +17,7 @@ Every error has one shape, whatever raised it:
 With `Accept: application/problem+json` the same facts come as a problem document of RFC 9457. Branch on `code`, which
 is stable; `message` is for people and may change. A status of 500 or more carries the request's id in
 `details.request_id`, which is also in the logs. Where waiting helps, `Retry-After` says how many seconds. Errors are
-never to be cached.
+never to be cached. A 401 carries `WWW-Authenticate: Bearer`.
 """
 
 REASONS = """## Why a picture was refused

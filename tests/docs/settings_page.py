@@ -15,8 +15,8 @@ Chitram reads its settings once, at start, from the environment and from a file 
 environment wins. All of them have a default. A value that cannot be used ends the start with a line that names the
 variable. `chitram settings` prints what is in force and where each value comes from.
 
-`APP_ENV=production` refuses to start unless `ALLOWED_HOSTS` is set, `DEBUG` is off and `JWT_SECRET_KEY`, where given,
-is a real secret.
+`APP_ENV=production` refuses to start unless `ALLOWED_HOSTS` is set, `DEBUG` is off, `BCRYPT_ROUNDS` is 10 or more, and
+`JWT_SECRET_KEY` and each of `JWT_PREVIOUS_SECRET_KEYS`, where given, are real secrets.
 """
 
 TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list"}

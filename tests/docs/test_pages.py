@@ -72,7 +72,7 @@ def test_commands_exist_in_the_makefile(name: str):
 def test_settings_in_examples_are_real(name: str):
     text = PAGES[name].read_text(encoding="utf-8")
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    assert set(VARIABLE.findall(blocks)) - {"ID", "DIGEST"} <= set(schemas(Settings))
+    assert set(VARIABLE.findall(blocks)) - {"ID", "DIGEST", "TOKEN"} <= set(schemas(Settings))
 
 
 def test_a_page_for_beginners_shows_the_two_commands():

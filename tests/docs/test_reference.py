@@ -73,7 +73,9 @@ def test_every_metric_is_documented():
 def test_every_command_and_option_is_documented():
     page = content("cli.md")
     found = dict(cli_page.commands(cli_page.typer.main.get_command(cli_page.app), path="chitram"))
-    assert {"chitram serve", "chitram migrate", "chitram doctor", "chitram jobs retry"} <= set(found)
+    assert {"chitram serve", "chitram migrate", "chitram doctor", "chitram jobs retry", "chitram admin create"} <= set(
+        found
+    )
     assert [path for path in found if f"\n## `{path}`\n" not in page] == []
     assert [
         row[0] for command in found.values() for row in cli_page.parameters(command) if f"| {row[0]} |" not in page

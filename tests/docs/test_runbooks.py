@@ -15,6 +15,7 @@ SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Data-loss risk", "H
 #: Metrics whose growth or presence asks for somebody to look.
 ALARMING = {
     "chitram_after_commit_failures_total",
+    "chitram_audit_events_total",
     "chitram_blobs",
     "chitram_decodes_total",
     "chitram_jobs",

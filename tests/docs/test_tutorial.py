@@ -11,6 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from chitram import __version__
 from tests.docs.commands import SHOWN, blocks, shell
 from tests.factories import pictures
 from tests.factories.servers import UNLIMITED, Server, running_server
@@ -19,11 +20,13 @@ pytestmark = pytest.mark.slow
 
 #: The log line of the start that tells of each thing, with the settings at their defaults.
 ANNOUNCED = (
-    "Chitram 0.1.0, test",
+    f"Chitram {__version__}, test",
     "Database: SQLite, WAL, every commit synced to disk",
     "Storage: local",
     "Cache: memory",
     "Rate limiter enabled (memory)",
+    "Registration: open",
+    "Uploads without an account: on",
     "Upload concurrency limit: 10",
     "Thumbnails: inline",
     "Formats: image/jpeg, image/png",
@@ -80,10 +83,25 @@ def test_the_start_says_what_is_on(tmp_path: Path):
 
 
 def test_other_settings_are_announced_too(tmp_path: Path):
-    settings = {"RATE_LIMIT_ENABLED": "false", "CACHE_ENABLED": "false", "UPLOAD_CONCURRENCY_LIMIT": "3"}
+    settings = {
+        "RATE_LIMIT_ENABLED": "false",
+        "CACHE_ENABLED": "false",
+        "UPLOAD_CONCURRENCY_LIMIT": "3",
+        "REGISTRATION": "invite",
+        "ANONYMOUS_UPLOADS": "false",
+        "CORS_ORIGINS": "https://app.example.org",
+    }
     with running_server(tmp_path, **settings, MINIO_ENDPOINT="store:9000") as running:
         lines = [json.loads(line)["event"] for line in running.log.read_text().splitlines()]
-    assert {"Rate limiter disabled", "Cache: disabled", "Upload concurrency limit: 3"} <= set(lines)
+    announced = {
+        "Rate limiter disabled",
+        "Cache: disabled",
+        "Upload concurrency limit: 3",
+        "Registration: invite",
+        "Uploads without an account: off",
+        "Pages that may use the API: https://app.example.org",
+    }
+    assert announced <= set(lines)
     assert "MINIO_ENDPOINT is set but has no meaning in this version: it is ignored" in lines
 
 

@@ -1,7 +1,7 @@
 """The wired application inside the test's process: real SQLite, real local store or its twin, a clock that obeys."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,28 @@ from chitram.adapters.blobs.local import LocalBlobStore
 from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
 from chitram.adapters.codec.inline import InProcessCodec
+from chitram.adapters.db.credentials import SqliteCredentialLookup
 from chitram.adapters.db.lookup import SqliteLookup
 from chitram.adapters.db.unit_of_work import SqlDatabase
-from chitram.adapters.memory.cache import MemoryRecordCache
+from chitram.adapters.memory.audit import MemoryAudit
+from chitram.adapters.memory.cache import DisabledRecordCache, MemoryRecordCache
 from chitram.adapters.memory.clock import ManualClock, SystemIdentifiers
 from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
+from chitram.adapters.security.jwt import JwtSigner
+from chitram.adapters.security.passwords import BcryptPasswords, read_blocklist
 from chitram.bootstrap import Application, Foundation, wire
+from chitram.bootstrap.preparation import load_secrets
 from chitram.domain.uploads import UploadDetails, Uploaded
 from chitram.entrypoints.asgi import Server
 from chitram.observability import Metrics
+from chitram.ports.cache import RecordCache
 from chitram.settings import AppSettings, Settings
 from tests.factories.databases import copy_migrated, database_url
 
 Arrange = Callable[[Foundation], None]
+
+#: The least that bcrypt knows: hashing costs a millisecond, and tests are about everything else.
+ROUNDS = 4
 
 
 @dataclass
@@ -35,6 +44,7 @@ class House:
     foundation: Foundation
     clock: ManualClock
     root: Path
+    audit: MemoryAudit
 
     async def upload(self, data: bytes, *, details: UploadDetails | None = None) -> Uploaded:
         """Upload `data` as the entry points do."""
@@ -73,36 +83,60 @@ async def house(
     path = directory / "chitram.db"
     url = database_url(path) if path.exists() else copy_migrated(path)
     clock, identifiers, threads = clock or ManualClock(), SystemIdentifiers(), DiskThreads(workers=2)
-    database = await SqlDatabase.open(url=url)
-    lookup = SqliteLookup(url=url)
-    root = directory / "storage"
-    blobs = LocalBlobStore(root, threads=threads)
-    staging = LocalStaging(directory / "staging", threads=threads, clock=clock)
-    codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
-    try:
+    root, audit, secrets = directory / "storage", MemoryAudit(), load_secrets(settings)
+    async with AsyncExitStack() as stack:
+        stack.callback(threads.close)
+        database = await SqlDatabase.open(url=url)
+        stack.push_async_callback(database.aclose)
+        lookup, credentials = SqliteLookup(url=url), SqliteCredentialLookup(url=url)
+        stack.callback(lookup.close)
+        stack.callback(credentials.close)
+        blobs = LocalBlobStore(root, threads=threads)
+        stack.callback(blobs.close)
+        staging = LocalStaging(directory / "staging", threads=threads, clock=clock)
+        stack.callback(staging.close)
+        codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
+        stack.push_async_callback(codec.aclose)
+        passwords = _passwords(settings)
+        stack.callback(passwords.close)
         await blobs.prepare(owner=await database.identity(), expect_data=False)
         foundation = Foundation(
             settings=settings,
             metrics=Metrics(),
             database=database,
             lookup=lookup,
+            credentials=credentials,
             blobs=blobs,
             staging=staging,
             codec=codec,
-            cache=MemoryRecordCache(max_entries=1000, ttl=3600, clock=clock, version=lookup.version),
+            cache=_cache(settings, clock),
             limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
+            passwords=passwords,
+            signer=JwtSigner(secrets[0], previous=secrets[1:]),
+            audit=audit,
+            secrets=secrets,
             clock=clock,
             identifiers=identifiers,
         )
         arrange(foundation)
-        yield House(wire(foundation), foundation, clock, root)
-    finally:
-        await codec.aclose()
-        staging.close()
-        blobs.close()
-        lookup.close()
-        await database.aclose()
-        threads.close()
+        yield House(wire(foundation), foundation, clock, root, audit)
+
+
+def _cache(settings: Settings, clock: ManualClock) -> RecordCache:
+    if not settings.cache.enabled:
+        return DisabledRecordCache()
+    # As in a server that is alone: nothing but what the services say drops a record.
+    return MemoryRecordCache(max_entries=1000, ttl=3600, clock=clock, version=lambda: None)
+
+
+def _passwords(settings: Settings) -> BcryptPasswords:
+    blocklist = settings.accounts.password_blocklist
+    return BcryptPasswords(
+        rounds=ROUNDS,
+        threads=1,
+        max_waiting=100,
+        blocklist=read_blocklist(blocklist) if blocklist is not None else frozenset(),
+    )
 
 
 @asynccontextmanager

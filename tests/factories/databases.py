@@ -31,6 +31,17 @@ async def open_migrated(path: Path, **options: Any) -> AsyncIterator[SqlDatabase
         await database.aclose()
 
 
+@asynccontextmanager
+async def open_twice(path: Path) -> AsyncIterator[tuple[SqlDatabase, SqlDatabase]]:
+    """An empty migrated database at `path`, opened by two who wait patiently for each other, as two servers would."""
+    async with open_migrated(path, connection_wait=30, busy_timeout=30) as one:
+        two = await SqlDatabase.open(url=database_url(path), connection_wait=30, busy_timeout=30)
+        try:
+            yield one, two
+        finally:
+            await two.aclose()
+
+
 def database_url(path: Path) -> str:
     """The URL of the SQLite file at `path`."""
     return f"sqlite:///{path}"

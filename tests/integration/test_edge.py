@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from chitram import __version__
 from chitram.adapters.blobs.marker import MARKER
 from chitram.observability import Metrics
 from chitram.settings import AppSettings, DecodeSettings, LimitSettings, Settings
@@ -14,6 +15,8 @@ from tests.factories.applications import client_of, house
 from tests.factories.servers import free_port
 from tests.integration.requests import IMAGES, UNKNOWN, UPLOAD, code, post, token, uploaded
 
+#: Of HTML pages, whose forms say where they come from by that.
+PAGES = {"/docs": {"referrer-policy": "same-origin"}}
 SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -59,7 +62,7 @@ async def test_security_fields_are_on_every_class_of_answer(client):
     expected = [201, 200, 304, 200, 206, 206, 416, 200, 200, 404, 404, 405, 422, 400, 200, 200, 200, 200, 200, 204]
     assert [answer.status_code for answer in answers] == expected
     for answer in answers:
-        for name, value in SECURITY.items():
+        for name, value in (SECURITY | PAGES.get(answer.request.url.path, {})).items():
             assert name in answer.headers, (answer.request.url, name)
             assert value is None or answer.headers[name] == value
         assert "server" not in answer.headers
@@ -110,12 +113,18 @@ class TestErrors:
         [
             (IMAGES, "GET, HEAD"),
             (UPLOAD, "POST"),
-            (f"{IMAGES}/{UNKNOWN}", "DELETE, GET, HEAD"),
+            (f"{IMAGES}/{UNKNOWN}", "DELETE, GET, HEAD, PATCH"),
             (f"{IMAGES}/{UNKNOWN}/file", "GET, HEAD"),
             (f"{IMAGES}/{UNKNOWN}/thumbnail", "GET, HEAD"),
             (f"{IMAGES}/{UNKNOWN}/checksum", "GET, HEAD"),
             (f"{IMAGES}/{UNKNOWN}/similar", "GET, HEAD"),
             (f"{IMAGES}/{UNKNOWN}/verify", "POST"),
+            (f"{IMAGES}/{UNKNOWN}/claim", "POST"),
+            ("/api/v1/auth/login", "POST"),
+            ("/api/v1/auth/session", "DELETE, GET, HEAD, POST"),
+            ("/api/v1/auth/tokens", "DELETE, GET, HEAD, POST"),
+            ("/api/v1/auth/sessions/x", "DELETE"),
+            ("/api/v1/users/me", "DELETE"),
             ("/health", "GET, HEAD"),
             ("/metrics", "GET, HEAD"),
             ("/docs", "GET, HEAD"),
@@ -243,12 +252,27 @@ class TestDocs:
         assert {path: set(item) for path, item in document["paths"].items()} == {
             "/api/v1/images": {"get"},
             "/api/v1/images/upload": {"post"},
-            "/api/v1/images/{image_id}": {"get", "head", "delete"},
+            "/api/v1/images/{image_id}": {"get", "head", "patch", "delete"},
             "/api/v1/images/{image_id}/file": {"get", "head"},
             "/api/v1/images/{image_id}/thumbnail": {"get", "head"},
             "/api/v1/images/{image_id}/checksum": {"get"},
             "/api/v1/images/{image_id}/similar": {"get"},
             "/api/v1/images/{image_id}/verify": {"post"},
+            "/api/v1/images/{image_id}/claim": {"post"},
+            "/api/v1/auth/register": {"post"},
+            "/api/v1/auth/login": {"post"},
+            "/api/v1/auth/token": {"post"},
+            "/api/v1/auth/me": {"get"},
+            "/api/v1/auth/logout": {"post"},
+            "/api/v1/auth/password": {"post"},
+            "/api/v1/auth/session": {"get", "post", "delete"},
+            "/api/v1/auth/sessions": {"get", "delete"},
+            "/api/v1/auth/sessions/{session_id}": {"delete"},
+            "/api/v1/auth/tokens": {"get", "post", "delete"},
+            "/api/v1/auth/tokens/{token_id}": {"delete"},
+            "/api/v1/users/me": {"delete"},
+            "/api/v1/users/me/images": {"get"},
+            "/api/v1/users/me/usage": {"get"},
             "/health": {"get"},
             "/health/live": {"get"},
             "/health/ready": {"get"},
@@ -264,7 +288,7 @@ class TestHealth:
             assert answer.headers["cache-control"] == "no-store"
             assert answer.json() == {
                 "status": "healthy",
-                "version": "0.1.0",
+                "version": __version__,
                 "environment": "test",
                 "database": "connected",
                 "storage": "connected",

@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from chitram.domain.errors import ServiceUnavailable
+from chitram.domain.idempotency import IdempotencyKey
 from chitram.entrypoints.support.errors import DEFAULT_RETRY_AFTER, STATUS_BY_CODE
-from chitram.settings import AppSettings, LimitSettings, Settings, StorageSettings, UploadSettings
+from chitram.settings import AccountSettings, AppSettings, LimitSettings, Settings, StorageSettings, UploadSettings
+from tests.factories.accounts import AUTH, PASSWORD, browser_signed_in, signed_up
 from tests.factories.applications import House, house
 from tests.factories.interleaving import failing, interpose
 from tests.integration.requests import IMAGES, UNKNOWN, UPLOAD, code, form, photo, post, token, uploaded
 
-#: Nothing raises this as long as no image has an owner.
-WITHOUT_ACCOUNTS = {"FORBIDDEN"}
+#: These name what the command line asks for.
+NOT_BY_HTTP = {"USER_NOT_FOUND"}
 
 
 class Bench:
@@ -46,6 +49,79 @@ async def invalid_request(bench: Bench) -> httpx.Response:
 async def unauthorized(bench: Bench) -> httpx.Response:
     _, client = await bench.open()
     return await client.get(IMAGES, headers={"Authorization": "Bearer x"})
+
+
+async def token_expired(bench: Bench) -> httpx.Response:
+    home, client = await bench.open()
+    account = await signed_up(client)
+    home.clock.advance(timedelta(days=2))
+    return await client.get(f"{AUTH}/me", headers=account.bearer)
+
+
+async def invalid_credentials(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    return await client.post(f"{AUTH}/login", json={"email": "ada@example.org", "password": PASSWORD})
+
+
+async def forbidden(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    image = await uploaded(client)
+    return await client.patch(f"{IMAGES}/{image['id']}", json={})
+
+
+async def csrf_refused(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    await browser_signed_in(client, await signed_up(client))
+    return await client.post(f"{AUTH}/logout")
+
+
+async def registration_closed(bench: Bench) -> httpx.Response:
+    _, client = await bench.open(accounts=AccountSettings(registration="closed"))
+    return await client.post(f"{AUTH}/register", json={"email": "ada@example.org", "password": PASSWORD})
+
+
+async def invalid_invite(bench: Bench) -> httpx.Response:
+    _, client = await bench.open(accounts=AccountSettings(registration="invite"))
+    return await client.post(f"{AUTH}/register", json={"email": "ada@example.org", "password": PASSWORD})
+
+
+async def email_exists(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    account = await signed_up(client)
+    return await client.post(f"{AUTH}/register", json={"email": account.email, "password": PASSWORD})
+
+
+async def session_not_found(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    account = await signed_up(client)
+    return await client.delete(f"{AUTH}/sessions/{UNKNOWN}", headers=account.bearer)
+
+
+async def token_not_found(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    account = await signed_up(client)
+    return await client.delete(f"{AUTH}/tokens/{UNKNOWN}", headers=account.bearer)
+
+
+async def idempotency_key_in_use(bench: Bench) -> httpx.Response:
+    home, client = await bench.open()
+    key = IdempotencyKey("address:192.0.2.7", "0123456789abcdef")
+    async with home.application.uploads.hold(key):
+        return await post(client, headers={"Idempotency-Key": key.key})
+
+
+async def idempotency_key_reused(bench: Bench) -> httpx.Response:
+    _, client = await bench.open()
+    key = {"Idempotency-Key": "0123456789abcdef"}
+    await uploaded(client, headers=key)
+    return await post(client, photo(1), headers=key)
+
+
+async def quota_exceeded(bench: Bench) -> httpx.Response:
+    _, client = await bench.open(accounts=AccountSettings(quota_files=1))
+    account = await signed_up(client)
+    await uploaded(client, headers=account.bearer)
+    return await post(client, headers=account.bearer)
 
 
 async def delete_token_required(bench: Bench) -> httpx.Response:
@@ -161,6 +237,18 @@ CASES: dict[str, Case] = {
         invalid_file_format,
         invalid_request,
         unauthorized,
+        token_expired,
+        invalid_credentials,
+        forbidden,
+        csrf_refused,
+        registration_closed,
+        invalid_invite,
+        email_exists,
+        session_not_found,
+        token_not_found,
+        idempotency_key_in_use,
+        idempotency_key_reused,
+        quota_exceeded,
         delete_token_required,
         invalid_delete_token,
         not_found,
@@ -184,7 +272,7 @@ CASES: dict[str, Case] = {
 
 
 def test_no_code_of_the_table_is_left_out():
-    assert set(CASES) == set(STATUS_BY_CODE) - WITHOUT_ACCOUNTS
+    assert set(CASES) == set(STATUS_BY_CODE) - NOT_BY_HTTP
 
 
 @pytest.mark.parametrize("expected", CASES)

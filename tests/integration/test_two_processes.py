@@ -2,9 +2,23 @@
 
 import pytest
 
+from chitram.adapters.memory.cache import MemoryRecordCache
 from chitram.domain.access import Viewer
 from tests.factories.applications import house
 from tests.integration.requests import IMAGES, code, uploaded
+
+
+def with_neighbours(foundation):
+    """As a server has it that knows of others: what it keeps is of one state of the database."""
+    foundation.cache = MemoryRecordCache(
+        max_entries=1000, ttl=3600, clock=foundation.clock, version=foundation.lookup.version
+    )
+
+
+@pytest.fixture
+async def home(settings, tmp_path):
+    async with house(tmp_path, settings=settings, arrange=with_neighbours) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ class TestAnswer:
         assert set(image) == {
             "id", "filename", "content_type", "file_size", "url", "created_at", "width", "height", "delete_token",
             "thumbnail_ready", "thumbnail_url", "thumbnails", "sha256", "visibility", "placeholder", "duplicate_of",
+            "title", "description",
         }  # fmt: skip
         assert re.fullmatch(r"[0-9A-Za-z]{11}", image["id"])
         assert re.fullmatch(r"[\w-]{43}", image["delete_token"])

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis.stateful import RuleBasedStateMachine
 
 from chitram.adapters.memory.clock import ManualClock
-from chitram.settings import AppSettings, Settings, UploadSettings
+from chitram.settings import AccountSettings, AppSettings, Settings, UploadSettings
 from tests.factories.applications import House, house
 from tests.faults.census import Census, take_census
 from tests.properties.crashing import Crash, Fuse, explosive
@@ -23,6 +23,7 @@ class HouseMachine(RuleBasedStateMachine):
     """A house over a directory of its own, with a clock that the machine moves. `crashes` counts over all runs."""
 
     mode = "inline"
+    accounts = AccountSettings()
     crashes = 0
 
     def __init__(self) -> None:
@@ -37,11 +38,13 @@ class HouseMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        app = AppSettings(env="test", data_dir=self.directory)
-        settings = Settings(app=app, uploads=UploadSettings(thumbnail_mode=self.mode))
         self.stack = AsyncExitStack()
-        context = house(self.directory, settings=settings, clock=self.clock, arrange=explosive(self.fuse))
+        context = house(self.directory, settings=self.settings(), clock=self.clock, arrange=explosive(self.fuse))
         self.house: House = self.run(self.stack.enter_async_context(context))
+
+    def settings(self) -> Settings:
+        app = AppSettings(env="test", data_dir=self.directory)
+        return Settings(app=app, uploads=UploadSettings(thumbnail_mode=self.mode), accounts=self.accounts)
 
     def run(self, work: Coroutine[Any, Any, Any] | Awaitable[Any]) -> Any:
         async def main() -> Any:

@@ -1,285 +1,15 @@
-"""Whatever is done in whatever order, crashes included: nothing that somebody can reach loses its bytes."""
-
-import os
-import shutil
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any
+"""Whatever is done in whatever order, crashes included: nothing reachable is lost, nobody gets at what is another's."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    consumes,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import run_state_machine_as_test
 
-from chitram.domain.access import Viewer
-from chitram.domain.errors import (
-    DeleteTokenRequired,
-    ImageNotFound,
-    InvalidDeleteToken,
-    StorageUnavailable,
-    ThumbnailNotReady,
-)
-from chitram.domain.media import is_whole
 from tests.counts import count
-from tests.factories import pictures
-from tests.properties.house_machine import HouseMachine
+from tests.properties.account_machine import AccountMachine
+from tests.properties.store_machine import StoreMachine
 
-GRACE = timedelta(days=1)
-#: What a blob's row may turn into between two looks. None: the row is gone.
-LEGAL = {
-    "live": {"live", "condemned"},
-    "condemned": {"condemned", "live", "erasing", None},
-    "erasing": {"erasing", None},
-}
-
-
-@cache
-def content(number: int) -> bytes:
-    """A few tiny pictures; the last one has metadata, so what is stored is not what was sent."""
-    return pictures.jpeg(24, 16, seed=number, secrets=number == 3) if number != 2 else pictures.png(24, 16, seed=2)
-
-
-class StoreMachine(HouseMachine):
-    """The application over SQLite and a directory, beside a model: `model` has id → (delete token, hash)."""
-
-    images = Bundle("images")
-    steps = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model: dict[str, tuple[str, str]] = {}
-        self.hashes: dict[int, str] = {}
-        self.deleted: set[str] = set()
-        #: Keys of objects that were spoilt, and whether a reader can tell by their length.
-        self.damaged: dict[str, bool] = {}
-        self.states: dict[int, str] = {}
-
-    def teardown(self) -> None:
-        try:
-            self.check_that_everything_goes_away()
-        finally:
-            super().teardown()
-
-    # ---------------------------------------------------------------------------------------------- what people do
-
-    @initialize(target=images, number=st.integers(0, 3))
-    def first_upload(self, number: int) -> str:
-        return self.upload(number)
-
-    @rule(target=images, number=st.integers(0, 3))
-    def upload(self, number: int) -> str:
-        before = self.census()
-        uploaded = self.run(self.house.upload(content(number)))
-        blob, image = uploaded.record.blob, uploaded.record.image
-        assert self.hashes.setdefault(number, blob.sha256) == blob.sha256
-        assert image.id not in self.model
-        assert image.id not in self.deleted
-        spoilt = [b for b in before.blobs if b.key in self.damaged and b.sha256 == blob.sha256 and b.state != "erasing"]
-        if any(self.damaged[b.key] or b.corrupt for b in spoilt):
-            assert blob.key not in self.damaged, "an upload did not heal what it could see to be damaged"
-        assert blob.thumbnail_ready or self.mode == "background"
-        self.model[image.id] = (uploaded.delete_token, blob.sha256)
-        return image.id
-
-    @rule(image=consumes(images))
-    def delete(self, image: str) -> None:
-        token, _ = self.model.pop(image)
-        self.deleted.add(image)
-        self.run(self.house.application.images.delete(image, viewer=Viewer(token)))
-
-    @rule(image=images, token=st.sampled_from([None, "", "x" * 43]))
-    def fail_to_delete(self, image: str, token: str | None) -> None:
-        refusal = DeleteTokenRequired if token is None else InvalidDeleteToken
-        with pytest.raises(refusal):
-            self.run(self.house.application.images.delete(image, viewer=Viewer(token)))
-
-    @rule(image=images)
-    def look(self, image: str) -> None:
-        _, sha256 = self.model[image]
-        found = self.run(self.house.application.images.find(image, viewer=Viewer()))
-        assert found.record.blob.sha256 == sha256
-        if found.record.blob.key not in self.damaged:
-            assert self.run(self.read(found.record)) == found.record.blob.size
-
-    async def read(self, record: Any) -> int:
-        blob = await self.house.application.images.open_original(record)
-        await blob.aclose()
-        return blob.size
-
-    @rule(image=images, size=st.sampled_from([150, 300, 600]))
-    def look_at_thumbnail(self, image: str, size: int) -> None:
-        record = self.run(self.house.application.images.find(image, viewer=Viewer())).record
-        try:
-            data = self.run(self.house.application.thumbnails.read(record, size=size))
-        except ThumbnailNotReady:
-            assert self.mode == "background" or record.blob.key in self.damaged
-        else:
-            assert is_whole(data, record.blob.thumbnail_type)
-
-    # ---------------------------------------------------------------------------------------------- what time does
-
-    @rule(hours=st.sampled_from([0.02, 0.3, 2, 25, 24 * 31]))
-    def advance(self, hours: float) -> None:
-        self.clock.advance(timedelta(hours=hours))
-
-    @rule()
-    def collect(self) -> None:
-        self.run(self.house.application.collector.collect())
-        if all(b.state != "condemned" for b in self.census().blobs):
-            return
-        assert all(b.state != "erasing" for b in self.census().blobs)
-
-    @rule()
-    def erase_orphans(self) -> None:
-        oldest = self.clock.now() - GRACE
-        before = self.census()
-        young = {k for k, p in before.objects.items() if datetime.fromtimestamp(p.stat().st_mtime, UTC) > oldest}
-        self.run(self.house.application.collector.erase_orphans())
-        after = self.census()
-        assert young <= set(after.objects), "an object was erased within its grace period"
-        assert set(after.orphans()) <= young, "an orphan outlived its grace period"
-
-    @rule()
-    def run_jobs(self) -> None:
-        self.run(self.house.application.runner.run_due())
-
-    @rule()
-    def sweep(self) -> None:
-        self.run(self.house.application.runner.sweep_once())
-
-    @rule()
-    def restart_cleanly(self) -> None:
-        self.restart()
-
-    # ---------------------------------------------------------------------------------------------- what goes wrong
-
-    @rule(image=images, how=st.sampled_from(["remove", "shorten", "flip"]))
-    def damage(self, image: str, how: str) -> None:
-        blob = self.census().images[image]
-        path = self.house.root / blob.key
-        if blob.key in self.damaged:
-            return
-        data = path.read_bytes()
-        times = path.stat()
-        if how == "remove":
-            path.unlink()
-        else:
-            path.write_bytes(data[:-1] if how == "shorten" else bytes([data[0] ^ 1]) + data[1:])
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        self.damaged[blob.key] = how != "flip"
-
-    @rule(image=images)
-    def verify(self, image: str) -> None:
-        token, sha256 = self.model[image]
-        found = self.run(self.house.application.integrity.verify(image, viewer=Viewer(token)))
-        blob = self.census().images[image]
-        assert found.match is (blob.key not in self.damaged)
-        assert found.sha256 == sha256
-        assert blob.corrupt is not found.match
-        if blob.corrupt:
-            record = self.run(self.house.application.images.find(image, viewer=Viewer())).record
-            with pytest.raises(StorageUnavailable):
-                self.run(self.read(record))
-
-    @rule()
-    def lose_thumbnails(self) -> None:
-        shutil.rmtree(self.house.root / "thumbs", ignore_errors=True)
-
-    @rule(number=st.integers(0, 3), at=st.integers(0, 14))
-    def crash_in_upload(self, number: int, at: int) -> None:
-        # When it goes well nobody hears of it: the same as an answer that is lost.
-        self.crash_during(at, lambda: self.house.upload(content(number)))
-
-    @rule(image=consumes(images), at=st.integers(0, 4))
-    def crash_in_delete(self, image: str, at: int) -> None:
-        token, _ = self.model.pop(image)
-        crashed = self.crash_during(at, lambda: self.house.application.images.delete(image, viewer=Viewer(token)))
-        if not crashed:
-            self.deleted.add(image)
-
-    @rule(at=st.integers(0, 12), what=st.sampled_from(["collect", "orphans", "jobs", "sweep"]))
-    def crash_in_repair(self, at: int, what: str) -> None:
-        application = self.house.application
-        work: dict[str, Callable[[], Awaitable[Any]]] = {
-            "collect": application.collector.collect,
-            "orphans": application.collector.erase_orphans,
-            "jobs": application.runner.run_due,
-            "sweep": application.runner.sweep_once,
-        }
-        self.crash_during(at, work[what])
-
-    @rule(number=st.integers(0, 3))
-    def leave_litter(self, number: int) -> None:
-        """What processes leave that were killed: received files, half-written ones, objects without a row."""
-        for place in (self.directory / "staging", self.house.root / ".incoming"):
-            dead = place / f"process-1-{len(self.known_objects)}{number}"
-            dead.mkdir(parents=True, exist_ok=True)
-            (dead / "received").write_bytes(content(number))
-        sha256 = f"{number:064x}"
-        orphan = self.house.root / f"blobs/{sha256[:2]}/{sha256}.{len(self.known_objects):012x}"
-        orphan.parent.mkdir(exist_ok=True)
-        orphan.write_bytes(b"left behind")
-
-    # ---------------------------------------------------------------------------------------------- what must hold
-
-    @invariant()
-    def nothing_is_lost(self) -> None:
-        type(self).steps += 1
-        census = self.census()
-        self.date_new_objects(census)
-        assert census.violations(damaged=frozenset(self.damaged)) == []
-        shown = {image: blob.sha256 for image, blob in census.images.items()}
-        assert {image: shown.get(image) for image in self.model} == {i: sha for i, (_, sha) in self.model.items()}
-        assert not self.deleted & set(shown), "a deleted image is back"
-        for image in self.deleted:
-            with pytest.raises(ImageNotFound):
-                self.run(self.house.application.images.find(image, viewer=Viewer()))
-
-    @invariant()
-    def states_change_legally(self) -> None:
-        states = {blob.id: blob.state for blob in self.census().blobs}
-        for row, state in self.states.items():
-            assert states.get(row) in LEGAL[state], f"{state} became {states.get(row)}"
-        assert all(row > max(self.states, default=0) for row in states.keys() - self.states.keys())
-        self.states |= states
-        self.states = {row: state for row, state in self.states.items() if row in states or row == max(self.states)}
-
-    @precondition(lambda self: not self.damaged)
-    @invariant()
-    def doctor_agrees(self) -> None:
-        assert not self.run(self.house.application.doctor.examine()).damaging
-
-    def check_that_everything_goes_away(self) -> None:
-        """Settle, delete everything, wait for the grace period: the store is empty, and so are the tables."""
-        self.restart()
-        application = self.house.application
-        for image, (token, _) in self.model.items():
-            self.run(application.images.delete(image, viewer=Viewer(token)))
-        census = self.census()
-        lost = set(census.images) - set(self.model)
-        for _ in range(12):
-            self.clock.advance(timedelta(hours=13))
-            self.run(application.runner.sweep_once())
-            self.run(application.runner.run_due())
-        census = self.census()
-        # Images whose upload was cut off have a row that nobody knows the token of: their bytes have to stay.
-        assert set(census.images) == lost
-        assert {b.key for b in census.blobs} == {b.key for b in census.images.values()}
-        assert set(census.objects) <= {b.key for b in census.blobs}
-        assert census.orphans() == []
-        assert census.jobs["ready"] == census.jobs["running"] == 0
-        ready = [b.thumbnails for b in census.blobs if b.key not in self.damaged]
-        assert all(ready), "a promised thumbnail was never made"
-        assert list((self.directory / "staging").glob("process-1-*")) == []
+#: Of a failure the shortest sequence is looked for, which takes minutes; in seconds.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(count(1800, 14_400))]
 
 
 class BackgroundMachine(StoreMachine):
@@ -288,14 +18,13 @@ class BackgroundMachine(StoreMachine):
     mode = "background"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("machine", [StoreMachine, BackgroundMachine])
-def test_no_sequence_of_events_loses_bytes(machine, proof):
+def play(machine: type[StoreMachine], *, examples: int) -> None:
+    """Random sequences of what the machine can do."""
     machine.steps = machine.crashes = 0
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=count(12, 400),
+            max_examples=examples,
             stateful_step_count=count(30, 60),
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -303,8 +32,24 @@ def test_no_sequence_of_events_loses_bytes(machine, proof):
         ),
     )
     assert machine.crashes
+
+
+@pytest.mark.parametrize("machine", [StoreMachine, BackgroundMachine])
+def test_no_sequence_of_events_loses_bytes(machine, proof):
+    play(machine, examples=count(12, 400))
     proof.record(
         "No row without its bytes",
         f"random sequences of events, {machine.mode} thumbnails: checked states, crashes among them",
         f"{machine.steps}, {machine.crashes}",
+    )
+
+
+def test_no_sequence_of_events_gives_away_what_is_somebodys(proof):
+    AccountMachine.refusals = 0
+    play(AccountMachine, examples=count(15, 500))
+    assert AccountMachine.refusals
+    proof.record(
+        "Everyone sees and keeps what is theirs, and no more than their quota",
+        "random sequences of events with accounts: checked states, crashes among them, refusals",
+        f"{AccountMachine.steps}, {AccountMachine.crashes}, {AccountMachine.refusals}",
     )

@@ -5,107 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from chitram.settings import Settings, SettingsError, entries, load_settings
+from chitram.settings import Settings, SettingsError, entries, load_settings, unsupported
+from tests.unit.settings_tables import DEFAULTS, FREE, IMPOSSIBLE
 
-SECRET = "correct horse battery staple, and 9 more"
-
-DEFAULTS: dict[str, object] = {
-    "APP_ENV": "development",
-    "DEBUG": False,
-    "DATA_DIR": Path("data"),
-    "PUBLIC_URL": "",
-    "ALLOWED_HOSTS": (),
-    "TRUSTED_PROXIES": (),
-    "JWT_SECRET_KEY": None,
-    "METRICS_BIND": "",
-    "HEADER_TIMEOUT_SECONDS": 15,
-    "MAX_CONNECTIONS_PER_ADDRESS": 512,
-    "LOG_LEVEL": "info",
-    "LOG_FORMAT": "auto",
-    "DATABASE_URL": "",
-    "STORAGE_BACKEND": "local",
-    "LOCAL_STORAGE_PATH": None,
-    "STORAGE_RESERVE_MB": 64,
-    "ANONYMOUS_UPLOADS": True,
-    "MAX_FILE_SIZE_MB": 5,
-    "ALLOWED_CONTENT_TYPES": ("image/jpeg", "image/png"),
-    "STRIP_METADATA": True,
-    "DEFAULT_VISIBILITY": "unlisted",
-    "THUMBNAIL_MODE": "inline",
-    "MAX_PIXELS": 100_000_000,
-    "MAX_FRAMES": 500,
-    "MAX_TOTAL_PIXELS": 500_000_000,
-    "UPLOAD_CONCURRENCY_LIMIT": 10,
-    "UPLOAD_CONCURRENCY_PER_ADDRESS": 3,
-    "UPLOAD_CONCURRENCY_TIMEOUT": 30,
-    "UPLOAD_DEADLINE_SECONDS": 300,
-    "UPLOAD_MIN_RATE": 4096,
-    "DECODE_WORKERS": 0,
-    "DECODE_MEMORY_MB": 1024,
-    "DECODE_CPU_SECONDS": 15,
-    "DECODE_TIMEOUT_SECONDS": 30,
-    "DECODE_RECYCLE_AFTER": 200,
-    "CACHE_ENABLED": True,
-    "CACHE_TTL_SECONDS": 3600,
-    "CACHE_MAX_ENTRIES": 20_000,
-    "THUMBNAIL_CACHE_MB": 64,
-    "RATE_LIMIT_ENABLED": True,
-    "RATE_LIMIT_PER_MINUTE": 10,
-    "RATE_LIMIT_SIMILAR_PER_MINUTE": 60,
-    "RATE_LIMIT_WINDOW_SECONDS": 60,
-    "COLLECT_GRACE_SECONDS": 86_400,
-    "SWEEP_INTERVAL_SECONDS": 60,
-    "SCRUB_DAYS": 30,
-    "JOB_RUNNERS": 2,
-}
-
-IMPOSSIBLE = {
-    "APP_ENV": "prod",
-    "DEBUG": "perhaps",
-    "PUBLIC_URL": "img.example.org",
-    "TRUSTED_PROXIES": "10.0.0.0/8,everybody",
-    "METRICS_BIND": "9100",
-    "HEADER_TIMEOUT_SECONDS": "0",
-    "MAX_CONNECTIONS_PER_ADDRESS": "0",
-    "LOG_LEVEL": "loud",
-    "LOG_FORMAT": "xml",
-    "DATABASE_URL": "mysql://localhost/chitram",
-    "STORAGE_BACKEND": "minio",
-    "STORAGE_RESERVE_MB": "-1",
-    "ANONYMOUS_UPLOADS": "sometimes",
-    "MAX_FILE_SIZE_MB": "0",
-    "ALLOWED_CONTENT_TYPES": "image/jpeg,image/svg+xml",
-    "STRIP_METADATA": "2",
-    "DEFAULT_VISIBILITY": "private",
-    "THUMBNAIL_MODE": "later",
-    "MAX_PIXELS": "many",
-    "MAX_FRAMES": "0",
-    "MAX_TOTAL_PIXELS": "0",
-    "UPLOAD_CONCURRENCY_LIMIT": "0",
-    "UPLOAD_CONCURRENCY_PER_ADDRESS": "0",
-    "UPLOAD_CONCURRENCY_TIMEOUT": "-1",
-    "UPLOAD_DEADLINE_SECONDS": "0",
-    "UPLOAD_MIN_RATE": "-1",
-    "DECODE_WORKERS": "-1",
-    "DECODE_MEMORY_MB": "64",
-    "DECODE_CPU_SECONDS": "0",
-    "DECODE_TIMEOUT_SECONDS": "-5",
-    "DECODE_RECYCLE_AFTER": "0",
-    "CACHE_ENABLED": "",
-    "CACHE_TTL_SECONDS": "0",
-    "CACHE_MAX_ENTRIES": "0",
-    "THUMBNAIL_CACHE_MB": "-1",
-    "RATE_LIMIT_ENABLED": "nope!",
-    "RATE_LIMIT_PER_MINUTE": "0",
-    "RATE_LIMIT_SIMILAR_PER_MINUTE": "0",
-    "RATE_LIMIT_WINDOW_SECONDS": "1.5",
-    "COLLECT_GRACE_SECONDS": "-1",
-    "SWEEP_INTERVAL_SECONDS": "0",
-    "SCRUB_DAYS": "0",
-    "JOB_RUNNERS": "0",
-}
-#: Any text is a name or a path; an empty variable counts as none.
-FREE = {"DATA_DIR", "ALLOWED_HOSTS", "JWT_SECRET_KEY", "LOCAL_STORAGE_PATH", "CACHE_ENABLED"}
+SECRET = "correct horse battery staple and 9 more"
+GOOD_SECRET = "0f8a5b1c9d2e4f7a6b3c8d1e5f9a2b4c"
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +52,81 @@ def test_an_impossible_value_names_its_variable(monkeypatch, variable):
 
 def test_every_variable_is_tried_with_an_impossible_value():
     assert set(IMPOSSIBLE) | FREE == set(DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REGISTRATION", "Open"),
+        ("JWT_ALGORITHM", "RS256"),
+        ("JWT_ALGORITHM", "HS512"),
+        ("JWT_EXPIRE_MINUTES", "525601"),
+        ("SESSION_EXPIRE_DAYS", "3651"),
+        ("BCRYPT_ROUNDS", "19"),
+        ("BCRYPT_ROUNDS", "12.5"),
+        ("CORS_ORIGINS", "https://app.example.org/"),
+        ("CORS_ORIGINS", "https://app.example.org/path"),
+        ("CORS_ORIGINS", "https://app.example.org?x"),
+        ("CORS_ORIGINS", "https://"),
+        ("CORS_ORIGINS", "https://:443"),
+        ("CORS_ORIGINS", "https://me@app.example.org"),
+        ("CORS_ORIGINS", "https://app.example.org:0x50"),
+        ("CORS_ORIGINS", "https://app.example.org:99999"),
+        ("CORS_ORIGINS", "https://[::1"),
+        ("CORS_ORIGINS", "ftp://app.example.org"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "https://*.example.org/*"),
+        ("RATE_LIMIT_ALLOWED", "*"),
+        ("RATE_LIMIT_ALLOWED", "10.0.0.0/33"),
+    ],
+)
+def test_what_looks_almost_right_is_refused_too(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
+        load_settings()
+
+
+def test_origins_are_written_as_browsers_send_them(monkeypatch):
+    asked = "https://App.Example.org:443, HTTP://localhost:8080,http://b.example:80,https://c.example:80,https://[::1]:443,*"
+    monkeypatch.setenv("CORS_ORIGINS", asked)
+    assert load_settings().app.cors_origins == (
+        "https://app.example.org",
+        "http://localhost:8080",
+        "http://b.example",
+        "https://c.example:80",
+        "https://[::1]",
+        "*",
+    )
+
+
+def test_settings_of_accounts(monkeypatch):
+    values = {
+        "REGISTRATION": "invite",
+        "BCRYPT_ROUNDS": "13",
+        "PASSWORD_BLOCKLIST": "/etc/chitram/passwords.txt",
+        "DEFAULT_QUOTA_MB": "500",
+        "RATE_LIMIT_ALLOWED": "192.0.2.7, 2001:db8::/32",
+    }
+    for variable, value in values.items():
+        monkeypatch.setenv(variable, value)
+    settings = load_settings()
+    assert (settings.accounts.registration, settings.accounts.bcrypt_rounds) == ("invite", 13)
+    assert settings.accounts.password_blocklist == Path("/etc/chitram/passwords.txt")
+    assert settings.accounts.quota_mb == 500
+    assert settings.limits.allowed == ("192.0.2.7", "2001:db8::/32")
+
+
+def test_older_secrets_are_comma_separated(monkeypatch):
+    assert load_settings().app.previous_secrets == ()
+    monkeypatch.setenv("JWT_PREVIOUS_SECRET_KEYS", " first,second , ,")
+    assert [secret.get_secret_value() for secret in load_settings().app.previous_secrets] == ["first", "second"]
+
+
+def test_what_this_version_speaks_is_not_called_unsupported(monkeypatch):
+    for name in (*DEFAULTS, "REDIS_URL", "CELERY_BROKER_URL"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("MINIO_BUCKET", "")
+    assert unsupported() == ["CELERY_BROKER_URL", "REDIS_URL"]
 
 
 def test_all_problems_are_told_at_once(monkeypatch):
@@ -218,7 +197,10 @@ class TestProduction:
 
     def test_starts_with_a_good_secret(self, monkeypatch):
         monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+        monkeypatch.setenv("JWT_PREVIOUS_SECRET_KEYS", f"{GOOD_SECRET},{GOOD_SECRET[::-1]}")
+        monkeypatch.setenv("BCRYPT_ROUNDS", "10")
         assert load_settings().app.secret_key.get_secret_value() == SECRET
+        assert len(load_settings().app.previous_secrets) == 2
 
     @pytest.mark.parametrize(
         ("variable", "value"),
@@ -228,17 +210,32 @@ class TestProduction:
             ("JWT_SECRET_KEY", "short"),
             ("JWT_SECRET_KEY", "Your-Secret-Key"),
             ("JWT_SECRET_KEY", "x" * 31),
+            ("JWT_SECRET_KEY", "x" * 64),
+            ("JWT_SECRET_KEY", "0123456" * 9),
+            ("JWT_SECRET_KEY", "your-secret-key-change-in-production"),
+            ("JWT_SECRET_KEY", "CHANGE_ME CHANGE_ME CHANGE_ME 123456"),
+            ("JWT_SECRET_KEY", "please, change this to something else!"),
+            ("JWT_SECRET_KEY", f"{GOOD_SECRET},{GOOD_SECRET}"),
+            ("JWT_PREVIOUS_SECRET_KEYS", "short"),
+            ("JWT_PREVIOUS_SECRET_KEYS", f"{GOOD_SECRET},hunter2"),
+            ("JWT_PREVIOUS_SECRET_KEYS", f"{SECRET}, and 9 more"),
+            ("BCRYPT_ROUNDS", "9"),
+            ("REGISTRATION", "anybody"),
+            ("CORS_ORIGINS", "my-page.example.org"),
         ],
     )
     def test_refuses_what_is_not_safe(self, monkeypatch, variable, value):
         monkeypatch.setenv(variable, value)
         with pytest.raises(SettingsError, match=f"^{variable}: ") as caught:
             load_settings()
-        assert value not in str(caught.value) or value in ("", "true")
+        assert value not in str(caught.value) or value in ("", "true", "9")
+        assert "hunter2" not in str(caught.value)
 
     def test_what_production_refuses_is_fine_elsewhere(self, monkeypatch):
         monkeypatch.setenv("APP_ENV", "development")
         monkeypatch.setenv("JWT_SECRET_KEY", "short")
+        monkeypatch.setenv("JWT_PREVIOUS_SECRET_KEYS", "shorter")
+        monkeypatch.setenv("BCRYPT_ROUNDS", "4")
         monkeypatch.setenv("DEBUG", "true")
         assert load_settings().app.debug
 
@@ -251,10 +248,14 @@ def test_settings_that_contradict_each_other(monkeypatch):
 
 def test_secrets_are_in_no_representation(monkeypatch):
     monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("JWT_PREVIOUS_SECRET_KEYS", GOOD_SECRET)
     settings = load_settings()
-    for text in (repr(settings), str(settings), settings.model_dump_json(), json.dumps(str(entries(settings)))):
+    texts = [repr(settings), str(settings), settings.model_dump_json(), json.dumps(str(entries(settings)))]
+    for text in (*texts, repr(settings.app.previous_secrets)):
         assert SECRET not in text
-    assert [entry.variable for entry in entries(settings) if entry.secret] == ["JWT_SECRET_KEY"]
+        assert GOOD_SECRET not in text
+    secret = [entry.variable for entry in entries(settings) if entry.secret]
+    assert secret == ["JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEYS"]
 
 
 def test_a_secret_that_cannot_be_used_is_not_printed(monkeypatch):

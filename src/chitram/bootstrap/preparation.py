@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chitram.adapters.db import migrate
 from chitram.domain.errors import ChitramError
-from chitram.settings import Settings
+from chitram.settings import MIN_SECRET_BYTES, Settings
 
 SECRET_FILE = "secret.key"  # noqa: S105 - a file name
 
@@ -61,7 +61,18 @@ def load_secret(settings: Settings) -> bytes:
     path = settings.app.data_dir / SECRET_FILE
     if not path.exists():  # a full disk must not keep a server from starting again
         _make_secret(path)
-    return path.read_bytes()
+    secret = path.read_bytes()
+    if len(secret) < MIN_SECRET_BYTES:
+        raise StartupError(
+            f"{path} is damaged: it should hold {MIN_SECRET_BYTES} bytes or more. Restore it, or remove it"
+        )
+    return secret
+
+
+def load_secrets(settings: Settings) -> tuple[bytes, ...]:
+    """The secret of today, and before it those whose signatures are still good."""
+    previous = (secret.get_secret_value().encode() for secret in settings.app.previous_secrets)
+    return (load_secret(settings), *previous)
 
 
 def _make_secret(path: Path) -> None:

@@ -1,29 +1,36 @@
 """Services on their foundation."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from chitram.adapters.jobs.embedded import EmbeddedRunner, EmbeddedSignal, Sweep
+from chitram.adapters.jobs.embedded import EmbeddedRunner, EmbeddedSignal, Handler, Sweep
 from chitram.adapters.memory.cache import MemoryByteCache
 from chitram.adapters.observed import ObservedByteCache
+from chitram.bootstrap import account_services
 from chitram.bootstrap.foundation import Foundation
-from chitram.bootstrap.preparation import load_secret
 from chitram.domain.jobs import JobKind
-from chitram.domain.limits import SIMILAR, UPLOAD, VERIFY
 from chitram.domain.media import FORMATS, Budget
 from chitram.observability import Metrics
+from chitram.ports.audit import Audit
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
-from chitram.ports.limiter import Limiter, Rate
+from chitram.ports.limiter import Limiter
 from chitram.ports.unit_of_work import Database
+from chitram.services.accounts import Accounts
+from chitram.services.administration import Administration
 from chitram.services.admission import Admission, AdmissionPolicy
+from chitram.services.api_tokens import ApiTokens
+from chitram.services.authentication import Authentication
 from chitram.services.collection import Collector
 from chitram.services.doctor import Doctor
 from chitram.services.health import Health
 from chitram.services.images import Images
 from chitram.services.integrity import Integrity
 from chitram.services.jobs import Jobs
+from chitram.services.ownership import Ownership
+from chitram.services.sessions import Sessions
+from chitram.services.throttle import Throttle
 from chitram.services.thumbnails import Thumbnails
 from chitram.services.uploads import UploadPolicy, Uploads
 from chitram.settings import MEBIBYTE, Settings
@@ -33,6 +40,8 @@ MAX_CACHED_THUMBNAIL = 128 * 1024
 #: Not one of the long sweeps, which wait after a start: a process that dies again and again would fill the disk.
 STAGING_INTERVAL = 1800.0
 ORPHAN_INTERVAL = 6 * 3600.0
+#: An upload that is repeated after its server died waits at most this long.
+HOLD = timedelta(seconds=30)
 
 
 @dataclass(slots=True)
@@ -41,12 +50,19 @@ class Application:
 
     settings: Settings
     metrics: Metrics
-    secret: bytes
-    rates: dict[str, Rate]
+    secrets: tuple[bytes, ...]
     blobs: BlobStore
     cache: RecordCache
     limiter: Limiter
+    audit: Audit
+    throttle: Throttle
     admission: Admission
+    authentication: Authentication
+    accounts: Accounts
+    sessions: Sessions
+    api_tokens: ApiTokens
+    administration: Administration
+    ownership: Ownership
     uploads: Uploads
     images: Images
     thumbnails: Thumbnails
@@ -74,27 +90,27 @@ def wire(found: Foundation) -> Application:
     thumbnails, images = _thumbnails(found, signal), _images(found, signal)
     integrity, collector = _integrity(found), _collector(found)
     admission = _admission(found)
-    runner = EmbeddedRunner(
-        signal=signal,
-        database=found.database,
-        handlers={JobKind.RENDER: thumbnails.render, JobKind.INVALIDATE: images.invalidate},
-        sweeps=_sweeps(found, thumbnails=thumbnails, integrity=integrity, collector=collector),
-        runners=found.settings.housekeeping.job_runners,
-        # A job may wait for a decoder as long as the decode itself may take.
-        job_timeout=30 + 2 * found.settings.decode.timeout,
-        clock=found.clock,
-        identifiers=found.identifiers,
-        observer=found.metrics,
-    )
+    authentication, sessions = account_services.authentication(found), account_services.sessions(found)
+    sweeps = _sweeps(found, thumbnails=thumbnails, integrity=integrity, collector=collector)
+    sweeps += _account_sweeps(found, authentication=authentication, sessions=sessions)
+    handlers: dict[JobKind, Handler] = {JobKind.RENDER: thumbnails.render, JobKind.INVALIDATE: images.invalidate}
+    runner = _runner(found, signal, handlers=handlers, sweeps=sweeps)
     return Application(
         settings=found.settings,
         metrics=found.metrics,
-        secret=load_secret(found.settings),
-        rates=_rates(found.settings),
+        secrets=found.secrets,
         blobs=found.blobs,
         cache=found.cache,
         limiter=found.limiter,
+        audit=found.audit,
+        throttle=account_services.throttle(found),
         admission=admission,
+        authentication=authentication,
+        accounts=account_services.accounts(found, signal),
+        sessions=sessions,
+        api_tokens=account_services.api_tokens(found),
+        administration=account_services.administration(found),
+        ownership=account_services.ownership(found, signal),
         uploads=_uploads(found, signal),
         images=images,
         thumbnails=thumbnails,
@@ -104,6 +120,23 @@ def wire(found: Foundation) -> Application:
         jobs=Jobs(database=found.database, signal=signal, clock=found.clock),
         health=_health(found, admission, runner),
         runner=runner,
+    )
+
+
+def _runner(
+    found: Foundation, signal: EmbeddedSignal, *, handlers: Mapping[JobKind, Handler], sweeps: tuple[Sweep, ...]
+) -> EmbeddedRunner:
+    return EmbeddedRunner(
+        signal=signal,
+        database=found.database,
+        handlers=handlers,
+        sweeps=sweeps,
+        runners=found.settings.housekeeping.job_runners,
+        # A job may wait for a decoder as long as the decode itself may take.
+        job_timeout=30 + 2 * found.settings.decode.timeout,
+        clock=found.clock,
+        identifiers=found.identifiers,
+        observer=found.metrics,
     )
 
 
@@ -134,6 +167,7 @@ def _images(found: Foundation, signal: EmbeddedSignal) -> Images:
         cache=found.cache,
         blobs=found.blobs,
         signal=signal,
+        audit=found.audit,
         clock=found.clock,
     )
 
@@ -184,6 +218,11 @@ def _sweeps(
     )
 
 
+def _account_sweeps(found: Foundation, *, authentication: Authentication, sessions: Sessions) -> tuple[Sweep, ...]:
+    interval = found.settings.housekeeping.sweep_interval
+    return (Sweep("uses", interval, authentication.flush_uses), Sweep("expired", interval, sessions.sweep))
+
+
 def _census(database: Database, metrics: Metrics) -> Callable[[], Awaitable[int]]:
     """The gauges of everything that a queue could lose."""
 
@@ -198,24 +237,18 @@ def _census(database: Database, metrics: Metrics) -> Callable[[], Awaitable[int]
     return count
 
 
-def _rates(settings: Settings) -> dict[str, Rate]:
-    limits = settings.limits
-    budgets = {UPLOAD: limits.per_minute, VERIFY: limits.per_minute, SIMILAR: limits.similar_per_minute}
-    return {name: Rate(name, limit, limits.window_seconds) for name, limit in budgets.items()}
-
-
 def _admission(found: Foundation) -> Admission:
     uploads = found.settings.uploads
     policy = AdmissionPolicy(
         anonymous=uploads.anonymous,
-        rate=_rates(found.settings)[UPLOAD],
+        quota=account_services.quota(found.settings),
         slots=uploads.concurrency_limit,
         per_address=uploads.concurrency_per_address,
         patience=uploads.concurrency_timeout,
         reserve=found.settings.storage.reserve_mb * MEBIBYTE,
         max_file_size=uploads.max_file_size,
     )
-    return Admission(policy, limiter=found.limiter, staging=found.staging)
+    return Admission(policy, staging=found.staging)
 
 
 def _uploads(found: Foundation, signal: EmbeddedSignal) -> Uploads:
@@ -224,9 +257,12 @@ def _uploads(found: Foundation, signal: EmbeddedSignal) -> Uploads:
         budget=_budget(found.settings),
         default_visibility=uploads.default_visibility,
         render_inline=uploads.thumbnail_mode == "inline",
+        quota=account_services.quota(found.settings),
+        hold_for=HOLD,
     )
     return Uploads(
         policy,
+        secrets=found.secrets,
         database=found.database,
         blobs=found.blobs,
         staging=found.staging,

@@ -89,9 +89,39 @@ class Unauthorized(ChitramError):
     default_message = "The credentials are missing or not valid."
 
 
+class TokenExpired(Unauthorized):
+    code = "TOKEN_EXPIRED"
+    default_message = "The token has expired. Sign in again."
+
+
+class InvalidCredentials(ChitramError):
+    code = "INVALID_CREDENTIALS"
+    default_message = "The e-mail or the password is not right."
+
+
+class EmailExists(ChitramError):
+    code = "EMAIL_EXISTS"
+    default_message = "There is an account with this e-mail already."
+
+
+class RegistrationClosed(ChitramError):
+    code = "REGISTRATION_CLOSED"
+    default_message = "This server takes no new accounts."
+
+
+class InvalidInvite(ChitramError):
+    code = "INVALID_INVITE"
+    default_message = "Registration needs an invitation, and this one is missing, used or expired."
+
+
 class Forbidden(ChitramError):
     code = "FORBIDDEN"
     default_message = "You may not do this."
+
+
+class CsrfRefused(ChitramError):
+    code = "CSRF_REFUSED"
+    default_message = "The request does not seem to come from our own pages. Load the page again and retry."
 
 
 class DeleteTokenRequired(ChitramError):
@@ -119,6 +149,31 @@ class ImageNotFound(ChitramError):
     default_message = "There is no such image."
 
 
+class UserNotFound(ChitramError):
+    code = "USER_NOT_FOUND"
+    default_message = "There is no account with this e-mail."
+
+
+class SessionNotFound(ChitramError):
+    code = "SESSION_NOT_FOUND"
+    default_message = "There is no such session."
+
+
+class TokenNotFound(ChitramError):
+    code = "TOKEN_NOT_FOUND"
+    default_message = "There is no such token."
+
+
+class IdempotencyKeyInUse(ChitramError):
+    code = "IDEMPOTENCY_KEY_IN_USE"
+    default_message = "An upload with this key is under way."
+
+
+class IdempotencyKeyReused(ChitramError):
+    code = "IDEMPOTENCY_KEY_REUSED"
+    default_message = "This key was used for another upload."
+
+
 class ThumbnailNotReady(ChitramError):
     code = "THUMBNAIL_NOT_READY"
     default_message = "The thumbnail has not been made yet."
@@ -142,6 +197,11 @@ class RateLimitExceeded(ChitramError):
 class UploadBusy(ChitramError):
     code = "UPLOAD_BUSY"
     default_message = "The server is busy with other uploads. Try again shortly."
+
+
+class QuotaExceeded(ChitramError):
+    code = "QUOTA_EXCEEDED"
+    default_message = "This would be more than the account may keep. Delete something first."
 
 
 class StorageFull(ChitramError):

@@ -1,13 +1,15 @@
 """Images: what a person uploaded and may look at, share and delete. Several images may share one blob."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from chitram.domain.blobs import Blob
 
 ID_LENGTH = 11
+MAX_TITLE = 200
+MAX_DESCRIPTION = 5000
 ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID = re.compile(rf"[{ID_ALPHABET}]{{{ID_LENGTH}}}", re.ASCII)
 
@@ -27,7 +29,10 @@ def is_image_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One upload. `received_sha256` is of the bytes as they arrived, metadata included; it stays private."""
+    """One upload. `received_sha256` is of the bytes as they arrived, metadata included; it stays private.
+
+    One with an owner has no delete token; one without either is in the hands of admins alone.
+    """
 
     id: str
     blob_id: int
@@ -36,6 +41,9 @@ class Image:
     created_at: datetime
     delete_token_hash: str | None
     received_sha256: str
+    owner_id: str | None = None
+    title: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +62,17 @@ class ImageRecord:
     def hidden(self) -> bool:
         """Whether it is for those alone who control it: a private image, or one whose file turned out to be broken."""
         return self.image.visibility is Visibility.PRIVATE or self.blob.broken_reason is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What the owner wants to have changed; what is not in `changed` (names of the other fields) stays as it is."""
+
+    changed: frozenset[str]
+    visibility: Visibility = Visibility.UNLISTED
+    title: str | None = None
+    description: str | None = None
+
+    def apply(self, image: Image) -> Image:
+        """The image as it is to be."""
+        return replace(image, **{name: getattr(self, name) for name in self.changed})

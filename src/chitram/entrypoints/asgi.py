@@ -1,6 +1,6 @@
 """The server's application: the edge, and behind it the bytes door and the API.
 
-edge (request id, address, host, headers, log, metrics, lingering close) > door | FastAPI
+edge (request id, address, host, headers, log, metrics, lingering close) > other sites' pages > door | FastAPI
 """
 
 import logging
@@ -14,12 +14,14 @@ from prometheus_client import start_http_server
 
 from chitram import __version__
 from chitram.bootstrap import Application, StartupError, prepare, running
-from chitram.entrypoints.api import docs, health, images
-from chitram.entrypoints.api.openapi import describe_as_answered, operation_id
+from chitram.entrypoints.api import api_tokens, auth, docs, health, images, sessions, uploads, users
+from chitram.entrypoints.api.openapi import describe_as_answered, describe_requests, operation_id
 from chitram.entrypoints.delivery.door import Door
 from chitram.entrypoints.delivery.openapi import door_paths
 from chitram.entrypoints.support import error_handlers
-from chitram.entrypoints.support.asgi import REPLY_HEADERS, Message, Receive, Scope, Send
+from chitram.entrypoints.support.asgi import REPLY_HEADERS, VIEWER, App, Message, Receive, Scope, Send
+from chitram.entrypoints.support.auth import Gate
+from chitram.entrypoints.support.cross_origin import CrossOrigin
 from chitram.entrypoints.support.edge import Edge
 from chitram.observability import AccessLog, Metrics, configure_logging
 from chitram.settings import Settings, load_settings, unsupported
@@ -32,9 +34,21 @@ Every error has one shape, `{"detail": {"code", "message", "details"}}`; `Accept
 same as RFC 9457."""
 
 #: What the API leaves in a scope for the edge.
-_LEFT_BEHIND = ("route", REPLY_HEADERS)
+_LEFT_BEHIND = ("route", REPLY_HEADERS, VIEWER)
 
-ROUTERS = (images.router, health.router, docs.router)
+# In this order they stand in the description. The uploads' come first: their path looks like an image's.
+ROUTERS = (
+    uploads.router,
+    images.router,
+    auth.router,
+    sessions.router,
+    api_tokens.router,
+    users.router,
+    health.router,
+    docs.router,
+)
+#: Bodies that the routes read themselves, so that the framework does not know of them.
+REQUESTS = (*images.REQUESTS, *auth.REQUESTS, *sessions.REQUESTS, *api_tokens.REQUESTS, *users.REQUESTS)
 
 
 class Server:
@@ -46,8 +60,11 @@ class Server:
         self._access_log = AccessLog(json=_wants_json(settings))
         self._door: Door | None = None
         self.api = self._describe_api()
+        answer: App = self._dispatch
+        if settings.app.cors_origins:
+            answer = CrossOrigin(answer, origins=settings.app.cors_origins)
         self._edge = Edge(
-            self._dispatch,
+            answer,
             metrics=self._metrics,
             access_log=self._access_log,
             trusted_proxies=settings.app.trusted_proxies,
@@ -77,6 +94,8 @@ class Server:
         self._door = Door(
             images=application.images,
             thumbnails=application.thumbnails,
+            gate=Gate(application.authentication, public_url=self._settings.app.public_url),
+            audit=application.audit,
             public_url=self._settings.app.public_url,
         )
         self.api.state.application = application
@@ -121,12 +140,14 @@ class Server:
         )
         for router in ROUTERS:
             api.include_router(router)
-        error_handlers.install(api, also_allowed=Door.allowed_methods)
+        routes = [route for router in ROUTERS for route in router.routes]
+        error_handlers.install(api, routes=routes, also_allowed=Door.allowed_methods)
         generate = api.openapi
 
         def openapi() -> dict[str, Any]:
             document = generate()
             describe_as_answered(document)
+            describe_requests(document, REQUESTS)
             for path, operations in door_paths().items():
                 document["paths"].setdefault(path, {}).update(operations)
             return document
@@ -168,6 +189,10 @@ def _announce(application: Application) -> None:
     logger.info("Cache: %s", application.cache.backend)
     limiter = f"enabled ({application.limiter.backend})" if settings.limits.enabled else "disabled"
     logger.info("Rate limiter %s", limiter)
+    logger.info("Registration: %s", settings.accounts.registration)
+    logger.info("Uploads without an account: %s", "on" if settings.uploads.anonymous else "off")
+    if settings.app.cors_origins:
+        logger.info("Pages that may use the API: %s", ", ".join(settings.app.cors_origins))
     logger.info("Upload concurrency limit: %d", settings.uploads.concurrency_limit)
     logger.info("Thumbnails: %s", settings.uploads.thumbnail_mode)
     logger.info("Formats: %s", ", ".join(settings.uploads.allowed_content_types))

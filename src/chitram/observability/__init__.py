@@ -1,7 +1,8 @@
 """Logs and metrics: set up here, passed to whoever reports something."""
 
 from chitram.observability.access_log import AccessLog
+from chitram.observability.audit import LogAudit
 from chitram.observability.logs import configure_logging, current_request_id
 from chitram.observability.metrics import MetricDescription, Metrics
 
-__all__ = ["AccessLog", "MetricDescription", "Metrics", "configure_logging", "current_request_id"]
+__all__ = ["AccessLog", "LogAudit", "MetricDescription", "Metrics", "configure_logging", "current_request_id"]

@@ -17,6 +17,9 @@ from chitram.observability.redaction import REDACTED, is_secret, redact
 #: The id of the request that is being answered. A variable of our own: to bind one in structlog costs ten times that.
 current_request_id: ContextVar[str] = ContextVar("chitram_request_id", default="")
 
+#: The logger of the audit log, which no level silences.
+AUDIT_LOGGER = "chitram.audit"
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROLS_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -60,6 +63,7 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None, stream: 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    logging.getLogger(AUDIT_LOGGER).setLevel(min(number, logging.INFO))
     _adopt_libraries(number)
 
 

@@ -78,6 +78,13 @@ _STORAGE_SECONDS = _describe(
 _STORAGE_ERRORS = _describe(
     "storage_operation_errors_total", "counter", "Operations on the image store that failed.", "operation"
 )
+_AUDIT_EVENTS = _describe(
+    "audit_events_total",
+    "counter",
+    "Events of the audit log by outcome: done, refused; lost: those that could not be logged.",
+    "action",
+    "outcome",
+)
 _BUILD = _describe("build_info", "info", "The running version.", "version")
 
 _ALL = (
@@ -102,6 +109,7 @@ _ALL = (
     _AFTER_COMMIT,
     _STORAGE_SECONDS,
     _STORAGE_ERRORS,
+    _AUDIT_EVENTS,
     _BUILD,
 )
 
@@ -176,6 +184,7 @@ class Metrics:
         self._after_commit = self._counter(_AFTER_COMMIT)
         self._storage_seconds = self._histogram(_STORAGE_SECONDS, buckets=_STORAGE_BUCKETS)
         self._storage_errors = self._counter(_STORAGE_ERRORS)
+        self._audit_events = self._counter(_AUDIT_EVENTS)
         Info(_BUILD.name.removesuffix("_info"), _BUILD.help, registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)
 
@@ -241,6 +250,10 @@ class Metrics:
         self._storage_seconds.labels(operation).observe(seconds)
         if failed:
             self._storage_errors.labels(operation).inc()
+
+    def audit_recorded(self, action: str, outcome: str) -> None:
+        """Count one event of the audit log."""
+        self._audit_events.labels(action, outcome).inc()
 
     def _counter(self, described: MetricDescription) -> Counter:
         return Counter(described.name, described.help, described.labels, registry=self.registry)

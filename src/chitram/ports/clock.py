@@ -25,6 +25,18 @@ class Identifiers(Protocol):
         """12 hex digits that tell apart two objects of the same bytes."""
         ...
 
+    def opaque_id(self) -> str:
+        """11 base62 characters, as an image's id: 65 random bits."""
+        ...
+
+    def session_id(self) -> str:
+        """24 URL-safe characters: 144 random bits."""
+        ...
+
+    def secret(self) -> str:
+        """43 URL-safe characters: 256 random bits."""
+        ...
+
     def delete_token(self) -> str:
         """43 URL-safe characters: 256 random bits."""
         ...

@@ -33,3 +33,7 @@ class Limiter(Protocol):
     async def hit(self, rate: Rate, *, subject: str) -> Verdict:
         """Count one request of `subject` against `rate`, unless it is over the limit already."""
         ...
+
+    async def peek(self, rate: Rate, *, subject: str) -> Verdict:
+        """What `hit` would say, without counting anything."""
+        ...

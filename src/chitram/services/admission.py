@@ -5,17 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from chitram.domain.errors import StorageFull, Unauthorized, UploadBusy
-from chitram.ports.limiter import Limiter, Rate, Verdict
+from chitram.domain.access import Viewer, require_scope
+from chitram.domain.api_tokens import Scope
+from chitram.domain.errors import QuotaExceeded, StorageFull, Unauthorized, UploadBusy
+from chitram.domain.users import Quota
 from chitram.ports.staging import Staging
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """`per_address` of the `slots` at most go to one address. `patience` is in seconds, sizes are in bytes."""
+    """`quota`: that of accounts which have none of their own. At most `per_address` of the `slots` go to one address.
+    `patience` is in seconds, sizes are in bytes.
+    """
 
     anonymous: bool
-    rate: Rate
+    quota: Quota
     slots: int
     per_address: int
     patience: float
@@ -24,11 +28,10 @@ class AdmissionPolicy:
 
 
 class Admission:
-    """Rate limit, room on the disk, then a slot."""
+    """Who may upload, room on the disk, then a slot."""
 
-    def __init__(self, policy: AdmissionPolicy, *, limiter: Limiter, staging: Staging) -> None:
+    def __init__(self, policy: AdmissionPolicy, *, staging: Staging) -> None:
         self.policy = policy
-        self._limiter = limiter
         self._staging = staging
         self._slots = asyncio.Semaphore(policy.slots)
         self._addresses: dict[str, tuple[asyncio.Semaphore, int]] = {}
@@ -39,11 +42,20 @@ class Admission:
         """Uploads that hold a slot now."""
         return self._active
 
-    async def count(self, *, address: str) -> Verdict:
-        """Count an upload of the address. Unauthorized when uploads need an account."""
-        if not self.policy.anonymous:
+    def require_uploader(self, viewer: Viewer) -> None:
+        """Raise unless the viewer may upload: Unauthorized when that needs an account, Forbidden for an API token."""
+        if viewer.user is not None:
+            require_scope(viewer, Scope.UPLOAD)
+        elif not self.policy.anonymous:
             raise Unauthorized("Anonymous uploads are turned off on this server.")
-        return await self._limiter.hit(self.policy.rate, subject=address)
+
+    def require_quota(self, viewer: Viewer) -> None:
+        """Raise QuotaExceeded when the account is full already; what exactly fits is found out when it is charged."""
+        if viewer.user is None:
+            return
+        user, quota = viewer.user, viewer.user.quota(self.policy.quota)
+        if (quota.bytes and user.used_bytes >= quota.bytes) or (quota.files and user.used_files >= quota.files):
+            raise QuotaExceeded
 
     async def require_room(self) -> None:
         """Raise StorageFull while the disk could not take this upload and keep its reserve."""

@@ -1,4 +1,4 @@
-"""The doctor: compares rows with objects. It changes neither."""
+"""The doctor: compares rows with objects, and what accounts are charged with what they have. It changes nothing."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from chitram.domain.blobs import BLOB_PREFIX, Blob, BlobState
 from chitram.domain.jobs import JobState
 from chitram.ports.blobs import BlobStore
 from chitram.ports.clock import Clock
+from chitram.ports.repositories.images import Miscount
 from chitram.ports.unit_of_work import Database
 
 BATCH = 500
@@ -32,7 +33,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Diagnosis:
-    """`damaging` findings mean that somebody's image cannot be shown; the others repair themselves in time."""
+    """`damaging` findings mean that somebody's image cannot be shown.
+
+    The others repair themselves in time, but for dead jobs and miscounted accounts, which somebody has to look at.
+    """
 
     blobs: int = 0
     images: int = 0
@@ -44,6 +48,7 @@ class Diagnosis:
     without_thumbnails: Finding = field(default_factory=Finding)
     unnamed_objects: Finding = field(default_factory=Finding)
     dead_jobs: Finding = field(default_factory=Finding)
+    miscounted_accounts: Finding = field(default_factory=Finding)
 
     @property
     def damaging(self) -> bool:
@@ -51,9 +56,14 @@ class Diagnosis:
 
     @property
     def clean(self) -> bool:
-        return not self.damaging and not any(
-            f.count for f in (self.broken, self.without_thumbnails, self.unnamed_objects, self.dead_jobs)
+        others = (
+            self.broken,
+            self.without_thumbnails,
+            self.unnamed_objects,
+            self.dead_jobs,
+            self.miscounted_accounts,
         )
+        return not self.damaging and not any(f.count for f in others)
 
 
 class Doctor:
@@ -70,6 +80,8 @@ class Doctor:
             diagnosis.images = await repositories.images.count()
             for job in await repositories.jobs.list(state=JobState.DEAD, limit=BATCH):
                 diagnosis.dead_jobs.add(f"{job.id} {job.kind}: {job.last_error}")
+            for miscount in await repositories.images.miscounts():
+                diagnosis.miscounted_accounts.add(_described(miscount))
         async for blob in self._all_blobs():
             await self._examine_blob(blob, diagnosis)
         await self._examine_objects(diagnosis)
@@ -129,3 +141,8 @@ class Doctor:
         for key in keys:
             if key not in named:
                 diagnosis.unnamed_objects.add(key)
+
+
+def _described(miscount: Miscount) -> str:
+    counted, found = miscount.counted, miscount.found
+    return f"{miscount.user_id}: charged {counted.bytes} bytes in {counted.files}, has {found.bytes} in {found.files}"

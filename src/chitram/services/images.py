@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from chitram.domain.access import Viewer, require_control, require_visible
-from chitram.domain.errors import ImageNotFound, StorageUnavailable
+from chitram.domain.access import Viewer, require_control, require_user, require_visible
+from chitram.domain.api_tokens import Scope
+from chitram.domain.audit import AuditAction, AuditEvent
+from chitram.domain.errors import ImageNotFound, StorageUnavailable, Unauthorized
 from chitram.domain.images import ImageRecord, is_image_id
 from chitram.domain.jobs import JobKind, NewJob
+from chitram.ports.audit import Audit
 from chitram.ports.blobs import BlobStore, OpenBlob
 from chitram.ports.cache import Miss, RecordCache
 from chitram.ports.clock import Clock
 from chitram.ports.jobs import JobSignal
 from chitram.ports.lookup import Lookup
-from chitram.ports.unit_of_work import Database, Position, Similar
+from chitram.ports.repositories.images import Position, Similar
+from chitram.ports.unit_of_work import Database, UnitOfWork
 
 #: Most near-duplicates that one answer lists.
 SIMILAR_LIMIT = 100
@@ -43,6 +47,7 @@ class Images:
         cache: RecordCache,
         blobs: BlobStore,
         signal: JobSignal,
+        audit: Audit,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -50,6 +55,7 @@ class Images:
         self._cache = cache
         self._blobs = blobs
         self._signal = signal
+        self._audit = audit
         self._clock = clock
 
     async def find(self, image_id: str, *, viewer: Viewer) -> Found:
@@ -85,13 +91,18 @@ class Images:
         """Public images, newest first."""
         async with self._database.read() as repositories:
             records = await repositories.images.list_public(after=after, limit=limit + 1)
-        if len(records) <= limit:
-            return Page(records, None)
-        last = records[limit - 1].image
-        return Page(records[:limit], Position(last.created_at, last.id))
+        return _page(records, limit=limit)
+
+    async def list_owned(self, *, viewer: Viewer, after: Position | None, limit: int) -> Page:
+        """Every image of the viewer's account, newest first. Unauthorized; Forbidden without the scope READ."""
+        user = require_user(viewer, scope=Scope.READ)
+        async with self._database.read() as repositories:
+            records = await repositories.images.list_owned(user.id, after=after, limit=limit + 1)
+        return _page(records, limit=limit)
 
     async def similar(self, image_id: str, *, distance: int, viewer: Viewer) -> Sequence[Similar]:
-        """Public images within `distance` differing bits of this one's perceptual hash, nearest first.
+        """Images within `distance` differing bits of this one's perceptual hash, nearest first: public ones, and those
+        of the viewer's account.
 
         None for a picture without any structure, such as a plain colour.
         """
@@ -100,29 +111,48 @@ class Images:
             return ()  # not decoded yet, or without any structure: all blank pictures look alike
         async with self._database.read() as repositories:
             return await repositories.images.similar(
-                record.blob.perceptual_hash, distance=distance, exclude=image_id, limit=SIMILAR_LIMIT
+                record.blob.perceptual_hash,
+                distance=distance,
+                exclude=image_id,
+                limit=SIMILAR_LIMIT,
+                owner_id=viewer.user_id if viewer.may(Scope.READ) else None,
             )
 
     async def delete(self, image_id: str, *, viewer: Viewer) -> None:
         """Delete the image. Its bytes go when no other image has them and the grace period is over.
 
-        ImageNotFound, DeleteTokenRequired, InvalidDeleteToken. When this returns, nobody is shown the image any more.
+        ImageNotFound, Forbidden, DeleteTokenRequired, InvalidDeleteToken. When this returns, nobody is shown the image
+        any more.
         """
         if not is_image_id(image_id):
             raise ImageNotFound
         # Most refusals end here, so that guessing tokens does not keep the one writer busy.
-        require_control(await self._current(image_id), viewer)
+        record = await self._current(image_id)
+        require_control(record, viewer, scope=Scope.DELETE)
         async with self._database.begin() as work:
+            await self._lock_accounts(work, record.image.owner_id, viewer)
             image = await work.images.lock(image_id)
             if image is None:
                 raise ImageNotFound
+            # It may have been claimed, or left without an owner, since.
+            require_control(ImageRecord(image, record.blob), viewer, scope=Scope.DELETE)
             await work.images.remove(image_id)
             await work.blobs.lock(image.blob_id)
             if await work.blobs.count_images(image.blob_id) == 0:
                 await work.blobs.condemn(image.blob_id, at=self._clock.now())
+            if image.owner_id is not None:
+                await work.users.release(image.owner_id, size=record.blob.size)
             await work.jobs.add(NewJob(JobKind.INVALIDATE, {"image_ids": [image_id]}, run_at=self._clock.now()))
             work.after_commit(lambda: self._cache.invalidate([image_id]))
             work.after_commit(self._signal.wake)
+        self._audit.record(AuditEvent(AuditAction.IMAGE_DELETE, viewer.name, image_id, viewer.address))
+
+    async def _lock_accounts(self, work: UnitOfWork, owner_id: str | None, viewer: Viewer) -> None:
+        """Lock the owner's account, always before images. Unauthorized when the viewer's has been signed out since."""
+        if viewer.credential is not None and await work.users.lock_signed_in(viewer.credential) is None:
+            raise Unauthorized
+        if owner_id is not None and owner_id != viewer.user_id:
+            await work.users.lock(owner_id)
 
     async def invalidate(self, *, image_ids: Sequence[str]) -> None:
         """Job handler: drop cached records."""
@@ -133,3 +163,11 @@ class Images:
         if record is None:
             raise ImageNotFound
         return record
+
+
+def _page(records: Sequence[ImageRecord], *, limit: int) -> Page:
+    """`records` are one more than `limit` where the list goes on."""
+    if len(records) <= limit:
+        return Page(records, None)
+    last = records[limit - 1].image
+    return Page(records[:limit], Position(last.created_at, last.id))

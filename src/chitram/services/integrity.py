@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chitram.domain.access import Viewer, require_control
+from chitram.domain.api_tokens import Scope
 from chitram.domain.blobs import Blob
 from chitram.domain.errors import ImageNotFound, StorageUnavailable
 from chitram.domain.images import is_image_id
@@ -57,12 +58,12 @@ class Integrity:
     async def verify(self, image_id: str, *, viewer: Viewer) -> Verification:
         """Read the stored bytes of an image and compare them with their hash; damaged ones are no longer served.
 
-        ImageNotFound, DeleteTokenRequired, InvalidDeleteToken, StorageUnavailable.
+        ImageNotFound, Forbidden, DeleteTokenRequired, InvalidDeleteToken, StorageUnavailable.
         """
         record = await self._lookup.find(image_id) if is_image_id(image_id) else None
         if record is None:
             raise ImageNotFound
-        require_control(record, viewer)
+        require_control(record, viewer, scope=Scope.READ)
         return await self._verify(record.blob)
 
     async def scrub(self) -> int:

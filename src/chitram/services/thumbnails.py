@@ -13,8 +13,9 @@ from chitram.ports.cache import ByteCache, RecordCache
 from chitram.ports.clock import Clock
 from chitram.ports.codec import Codec
 from chitram.ports.jobs import JobSignal
+from chitram.ports.repositories.blobs import BlobRepository
 from chitram.ports.staging import StagedFile, Staging
-from chitram.ports.unit_of_work import BlobRepository, Database
+from chitram.ports.unit_of_work import Database
 
 CHUNK = 1024 * 1024
 BACKFILL_BATCH = 200

@@ -4,7 +4,10 @@ An unknown or impossible value is a `SettingsError` that names the variable; not
 """
 
 from chitram.settings.groups import (
+    MAX_QUOTA_FILES,
+    MAX_QUOTA_MB,
     MEBIBYTE,
+    AccountSettings,
     AppSettings,
     CacheSettings,
     DatabaseSettings,
@@ -14,10 +17,14 @@ from chitram.settings.groups import (
     StorageSettings,
     UploadSettings,
 )
-from chitram.settings.tree import Entry, Settings, SettingsError, entries, load_settings, unsupported
+from chitram.settings.tree import MIN_SECRET_BYTES, Entry, Settings, SettingsError, entries, load_settings, unsupported
 
 __all__ = [
+    "MAX_QUOTA_FILES",
+    "MAX_QUOTA_MB",
     "MEBIBYTE",
+    "MIN_SECRET_BYTES",
+    "AccountSettings",
     "AppSettings",
     "CacheSettings",
     "DatabaseSettings",

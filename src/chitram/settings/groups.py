@@ -4,6 +4,7 @@ import ipaddress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -12,6 +13,9 @@ from chitram.domain.images import Visibility
 from chitram.domain.media import FORMATS
 
 MEBIBYTE = 1024 * 1024
+#: Quotas have to fit into the database's numbers: an exabyte, and more files than that could hold.
+MAX_QUOTA_MB = 2**40
+MAX_QUOTA_FILES = 2**60
 
 
 def _split(value: object) -> object:
@@ -28,6 +32,27 @@ def _known_types(value: tuple[str, ...]) -> tuple[str, ...]:
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     for network in value:
         ipaddress.ip_network(network, strict=False)
+    return value
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(origin if origin == "*" else _origin(origin) for origin in value)
+
+
+def _origin(text: str) -> str:
+    """`text` as browsers write it: in lower case, and without the port that goes without saying."""
+    parts = urlsplit(text)
+    default_port = {"http": 80, "https": 443}.get(parts.scheme)
+    if default_port is None or not parts.hostname or text.lower() != f"{parts.scheme}://{parts.netloc}".lower():
+        raise ValueError("must be origins such as https://app.example.org, or *")
+    if "@" in parts.netloc:
+        raise ValueError("must be origins, without a name or a password")
+    return text.lower().removesuffix(f":{default_port}") if parts.port == default_port else text.lower()
+
+
+def _one_secret(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and "," in value.get_secret_value():
+        raise ValueError("must not contain a comma: it could not be named in JWT_PREVIOUS_SECRET_KEYS later")
     return value
 
 
@@ -86,8 +111,16 @@ class AppSettings(Group):
     trusted_proxies: Annotated[Names, AfterValidator(_networks)] = setting(
         "TRUSTED_PROXIES", (), "Proxies whose X-Forwarded-For and -Proto count, comma-separated."
     )
-    secret_key: SecretStr | None = setting(
+    secret_key: Annotated[SecretStr | None, AfterValidator(_one_secret)] = setting(
         "JWT_SECRET_KEY", None, "Signs what we hand out; empty: made once and kept in the data directory."
+    )
+    previous_secret_keys: SecretStr | None = setting(
+        "JWT_PREVIOUS_SECRET_KEYS",
+        None,
+        "Older secrets, comma-separated: what they signed stays good until it expires.",
+    )
+    cors_origins: Annotated[Names, AfterValidator(_origins)] = setting(
+        "CORS_ORIGINS", (), "Origins of other sites whose pages may use the API, comma-separated; `*`: any."
     )
     metrics_bind: Annotated[str, AfterValidator(_address)] = setting(
         "METRICS_BIND", "", "Serve /metrics on this host:port alone; empty: on the service's own port."
@@ -100,6 +133,12 @@ class AppSettings(Group):
     log_format: Literal["auto", "json", "console"] = setting(
         "LOG_FORMAT", "auto", "auto: coloured on a terminal, JSON lines elsewhere."
     )
+
+    @property
+    def previous_secrets(self) -> tuple[SecretStr, ...]:
+        """Secrets that signed what is still good."""
+        text = self.previous_secret_keys.get_secret_value() if self.previous_secret_keys is not None else ""
+        return tuple(SecretStr(part.strip()) for part in text.split(",") if part.strip())
 
 
 class DatabaseSettings(Group):
@@ -170,6 +209,33 @@ class DecodeSettings(Group):
     recycle_after: int = _at_least_one("DECODE_RECYCLE_AFTER", 200, "Decodes after which a decoder is replaced.")
 
 
+class AccountSettings(Group):
+    """Who may have an account, how people sign in, and how much they may keep."""
+
+    registration: Literal["open", "closed", "invite"] = setting(
+        "REGISTRATION", "open", "Who may register: everybody, nobody, or whoever has an invitation."
+    )
+    jwt_algorithm: Literal["HS256"] = setting("JWT_ALGORITHM", "HS256", "How tokens are signed; there is no other way.")
+    jwt_expire_minutes: int = _at_least_one("JWT_EXPIRE_MINUTES", 1440, "Life of an access token.", le=525_600)
+    session_expire_days: int = _at_least_one("SESSION_EXPIRE_DAYS", 30, "Life of a browser's session.", le=3650)
+    bcrypt_rounds: int = setting(
+        "BCRYPT_ROUNDS",
+        12,
+        "Cost of a password hash; one more doubles it. After lowering it, time tells who has not signed in since.",
+        ge=4,
+        le=18,
+    )
+    password_blocklist: Path | None = setting(
+        "PASSWORD_BLOCKLIST", None, "A file of passwords that are refused, one a line; empty: none is."
+    )
+    quota_mb: int = setting(
+        "DEFAULT_QUOTA_MB", 0, "What an account may keep, in MiB; 0: no limit.", ge=0, le=MAX_QUOTA_MB
+    )
+    quota_files: int = setting(
+        "DEFAULT_QUOTA_FILES", 0, "How many files an account may keep; 0: no limit.", ge=0, le=MAX_QUOTA_FILES
+    )
+
+
 class CacheSettings(Group):
     """What is kept in memory."""
 
@@ -183,11 +249,22 @@ class LimitSettings(Group):
     """How often something may be asked."""
 
     enabled: bool = setting("RATE_LIMIT_ENABLED", True, "Whether rate limits are on.")
-    per_minute: int = _at_least_one("RATE_LIMIT_PER_MINUTE", 10, "Uploads of one address in a window.")
+    per_minute: int = _at_least_one(
+        "RATE_LIMIT_PER_MINUTE", 10, "Uploads without an account, of one address in a window."
+    )
+    account_per_minute: int = _at_least_one("RATE_LIMIT_ACCOUNT_PER_MINUTE", 120, "Uploads of one account in a window.")
     similar_per_minute: int = _at_least_one(
         "RATE_LIMIT_SIMILAR_PER_MINUTE", 60, "Searches for near-duplicates of one address in a window."
     )
     window_seconds: int = _at_least_one("RATE_LIMIT_WINDOW_SECONDS", 60, "The length of the window.")
+    auth_attempts: int = _at_least_one(
+        "RATE_LIMIT_AUTH_ATTEMPTS", 10, "Sign-ins, registrations and the like: of one address, and to one account."
+    )
+    auth_attempts_all: int = _at_least_one("RATE_LIMIT_AUTH_ATTEMPTS_ALL", 1000, "The same of everybody together.")
+    auth_window_seconds: int = _at_least_one("RATE_LIMIT_AUTH_WINDOW_SECONDS", 300, "The window for these.")
+    allowed: Annotated[Names, AfterValidator(_networks)] = setting(
+        "RATE_LIMIT_ALLOWED", (), "Addresses and networks that have no limits, comma-separated."
+    )
 
 
 class HousekeepingSettings(Group):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from chitram.settings.groups import (
+    AccountSettings,
     AppSettings,
     CacheSettings,
     DatabaseSettings,
@@ -20,10 +21,12 @@ from chitram.settings.groups import (
     UploadSettings,
 )
 
-#: A secret shorter than this is refused in production, as are the ones that everybody knows.
+#: A secret shorter than this, or of fewer different characters, is refused in production, as is what examples call one.
 MIN_SECRET_BYTES = 32
-KNOWN_SECRETS = frozenset({"change-me", "changeme", "changethis", "secret", "dev-secret-key", "your-secret-key"})
-
+MIN_SECRET_CHARACTERS = 8
+#: Fewer rounds of bcrypt are for tests.
+MIN_PRODUCTION_ROUNDS = 10
+PLACEHOLDERS = ("changeme", "changethis", "changeinproduction", "devsecret", "yoursecret", "yoursupersecret")
 
 #: Settings of services that this version does not speak to.
 LATER = (
@@ -31,12 +34,8 @@ LATER = (
     "CELERY_BROKER_URL",
     "DB_POOL_",
     "DB_MAX_OVERFLOW",
-    "DEFAULT_QUOTA_MB",
-    "JWT_ALGORITHM",
-    "JWT_EXPIRE_MINUTES",
     "MINIO_",
     "REDIS_",
-    "REGISTRATION",
 )
 
 
@@ -53,6 +52,7 @@ class Settings(BaseModel):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     uploads: UploadSettings = Field(default_factory=UploadSettings)
+    accounts: AccountSettings = Field(default_factory=AccountSettings)
     decode: DecodeSettings = Field(default_factory=DecodeSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
@@ -74,7 +74,10 @@ class Settings(BaseModel):
                 problems.append("ALLOWED_HOSTS: required when APP_ENV=production")
             if self.app.debug:
                 problems.append("DEBUG: must be off when APP_ENV=production")
-            problems += _weak_secret(self.app.secret_key)
+            problems += _weak_secret("JWT_SECRET_KEY", self.app.secret_key)
+            problems += _weak_secret("JWT_PREVIOUS_SECRET_KEYS", *self.app.previous_secrets)
+            if self.accounts.bcrypt_rounds < MIN_PRODUCTION_ROUNDS:
+                problems.append(f"BCRYPT_ROUNDS: must be at least {MIN_PRODUCTION_ROUNDS} when APP_ENV=production")
         if self.decode.timeout < self.decode.cpu_seconds:
             problems.append("DECODE_TIMEOUT_SECONDS: must not be less than DECODE_CPU_SECONDS")
         if problems:
@@ -82,13 +85,19 @@ class Settings(BaseModel):
         return self
 
 
-def _weak_secret(secret: SecretStr | None) -> list[str]:
-    if secret is None:
-        return []
-    text = secret.get_secret_value()
-    if text.lower() in KNOWN_SECRETS or len(text.encode()) < MIN_SECRET_BYTES:
-        return [f"JWT_SECRET_KEY: must be a secret of at least {MIN_SECRET_BYTES} bytes when APP_ENV=production"]
+def _weak_secret(variable: str, *secrets: SecretStr | None) -> list[str]:
+    if any(_is_weak(secret.get_secret_value()) for secret in secrets if secret is not None):
+        return [f"{variable}: must be a random secret of at least {MIN_SECRET_BYTES} bytes when APP_ENV=production"]
     return []
+
+
+def _is_weak(text: str) -> bool:
+    letters = "".join(filter(str.isalnum, text.lower()))
+    return (
+        len(text.encode()) < MIN_SECRET_BYTES
+        or len(set(text)) < MIN_SECRET_CHARACTERS
+        or any(word in letters for word in PLACEHOLDERS)
+    )
 
 
 class Entry(NamedTuple):

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import Result
 from typer.testing import CliRunner
 
+from chitram.bootstrap import Application, operating
 from chitram.entrypoints.cli.main import app
-from chitram.settings import AppSettings, Settings, entries
+from chitram.settings import AccountSettings, AppSettings, Settings, entries
 from tests.factories.applications import House, house
 
 Command = Callable[..., Result]
@@ -38,11 +40,14 @@ def environment(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def chitram(environment: pytest.MonkeyPatch) -> Iterator[Command]:
-    """Runs `chitram` with the given arguments."""
+    """Runs `chitram` with the given arguments; `input` is what it reads."""
     runner = CliRunner()
-    level = logging.getLogger().level
-    yield lambda *arguments: runner.invoke(app, list(arguments))
-    logging.getLogger().setLevel(level)
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield lambda *arguments, **options: runner.invoke(app, list(arguments), **options)
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -57,5 +62,24 @@ def furnish(data: Path) -> Callable[[Callable], object]:
                 return await act(home)
 
         return asyncio.run(visit())
+
+    return run
+
+
+@pytest.fixture
+def visit(data: Path) -> Callable[[Callable], object]:
+    """Runs `act(application)` over the data directory, as the next request or command would."""
+
+    def run(act: Callable) -> object:
+        settings = Settings(
+            app=AppSettings(env="test", data_dir=data), accounts=AccountSettings(registration="invite", bcrypt_rounds=4)
+        )
+
+        async def inside() -> object:
+            async with operating(settings) as application:
+                assert isinstance(application, Application)
+                return await act(application)
+
+        return asyncio.run(inside())
 
     return run

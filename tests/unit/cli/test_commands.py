@@ -15,6 +15,9 @@ from tests.factories import pictures
 from tests.factories.servers import clean_environment, command
 
 PHOTO = pictures.jpeg(24, 16)
+ADMIN_COMMANDS = (
+    "activate", "create", "deactivate", "demote", "invite", "promote", "quota", "reset-password", "users",
+)  # fmt: skip
 COMMANDS = (
     ("serve",),
     ("migrate",),
@@ -23,6 +26,8 @@ COMMANDS = (
     ("jobs",),
     ("jobs", "list"),
     ("jobs", "retry"),
+    ("admin",),
+    *(("admin", name) for name in ADMIN_COMMANDS),
 )
 
 
@@ -94,6 +99,15 @@ class TestServe:
         assert result.stderr.startswith("MAX_FILE_SIZE_MB: ")
         assert len(result.stderr.strip().splitlines()) == 1
         assert not data.exists()
+
+    @pytest.mark.parametrize("content", [b"", b"x", b"x" * 31])
+    def test_refuses_a_damaged_secret(self, chitram, data, content):
+        data.mkdir(parents=True)
+        (data / "secret.key").write_bytes(content)
+        result = chitram("serve")
+        assert result.exit_code == 1
+        assert "secret.key is damaged" in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
 
     def test_refuses_an_unsafe_production(self, chitram, environment):
         environment.setenv("APP_ENV", "production")

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chitram.adapters.db.column_types import Unsigned64, UtcDateTime, parse_utc, signed64, unsigned64
+from chitram.adapters.db.column_types import (
+    ScopeSet,
+    Unsigned64,
+    UtcDateTime,
+    parse_scopes,
+    parse_utc,
+    signed64,
+    unsigned64,
+)
+from chitram.domain.api_tokens import ALL_SCOPES, Scope
 
 SQLITE = sqlite.dialect()
 POSTGRESQL = postgresql.dialect()
@@ -55,3 +64,18 @@ def test_the_fast_parser_reads_what_the_column_writes(moment):
     column = UtcDateTime()
     text = column.dialect_impl(SQLITE).bind_processor(SQLITE)(moment)
     assert parse_utc(text) == moment
+
+
+@given(st.none() | st.frozensets(st.sampled_from(Scope)))
+def test_scopes_come_back_as_they_were(scopes):
+    column = ScopeSet()
+    assert column.process_result_value(column.process_bind_param(scopes, SQLITE), SQLITE) == scopes
+
+
+def test_the_same_scopes_are_always_the_same_text():
+    assert ScopeSet().process_bind_param(ALL_SCOPES, SQLITE) == "delete,read,upload"
+
+
+def test_a_scope_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="admin"):
+        parse_scopes("read,admin")

@@ -1,6 +1,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.errors import ServiceUnavailable
 from chitram.domain.images import Visibility
 from tests.factories.databases import copy_migrated, database_url
-from tests.factories.rows import NOW, add_blob, add_image, later
+from tests.factories.rows import NOW, add_blob, add_image, add_user, later, user_id_of
 
 
 @pytest.fixture
@@ -47,6 +48,31 @@ async def test_it_finds_what_the_repository_finds(database, lookup, bare):
         expected = await work.images.get(image.id)
     assert await lookup.find(image.id) == expected
     assert await lookup.find("x" * 11) is None
+
+
+@pytest.mark.parametrize("description", [None, "", "short", "చిత్రం " * 700])
+async def test_owner_and_words_come_along_and_are_never_out_of_date(database, lookup, description):
+    async with database.begin() as work:
+        await add_user(work, 1)
+        blob = await add_blob(work)
+        image = await add_image(work, 1, blob_id=blob.id)
+    assert (await lookup.find(image.id)).image == image
+    owned = replace(image, owner_id=user_id_of(1), delete_token_hash=None, title="Title", description=description)
+    for changed in (owned, replace(owned, visibility=Visibility.PRIVATE, title=None), image):
+        async with database.begin() as work:
+            await work.images.update(changed)
+        for _ in range(2):
+            assert (await lookup.find(image.id)).image == changed
+
+
+async def test_a_record_is_made_once_unless_it_is_big(database, lookup):
+    async with database.begin() as work:
+        blob = await add_blob(work)
+        small = await add_image(work, 1, blob_id=blob.id, description="x" * 500)
+        big = await add_image(work, 2, blob_id=blob.id, description="x" * 501)
+    assert await lookup.find(small.id) is await lookup.find(small.id)
+    assert await lookup.find(big.id) is not await lookup.find(big.id)
+    assert await lookup.find(big.id) == await lookup.find(big.id)
 
 
 async def test_it_sees_the_latest_commit_and_nothing_before(database, lookup):

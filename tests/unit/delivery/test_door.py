@@ -7,13 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from chitram.adapters.memory.audit import MemoryAudit
+from chitram.domain.access import ANONYMOUS
+from chitram.domain.audit import AuditAction
 from chitram.domain.errors import ImageNotFound, StorageUnavailable, ThumbnailNotReady
 from chitram.domain.images import Visibility
+from chitram.domain.sessions import SessionKind
 from chitram.entrypoints.delivery.bodies import CHUNK, AnswerCutShort
 from chitram.entrypoints.delivery.door import Door
-from chitram.entrypoints.support.asgi import ROUTE
+from chitram.entrypoints.support.asgi import CLIENT, ROUTE
+from chitram.entrypoints.support.auth import Gate
 from chitram.entrypoints.support.ranges import MAX_RANGES
 from tests.unit.support.asgi_client import call, make_scope
+from tests.unit.support.doorkeepers import Doorkeeper
 from tests.unit.support.records import CREATED, IMAGE_ID, make_record
 
 DATA = bytes(range(256)) * 4
@@ -52,7 +58,11 @@ class House:
     def __init__(self, record, *, data=DATA, thumbnail=b"thumb", fails_at=None):
         self.record, self.data, self.thumbnail, self.fails_at = record, data, thumbnail, fails_at
         self.opened, self.viewers, self.sizes = [], [], []
-        self.door = Door(images=self, thumbnails=self, public_url="https://img.example.org")
+        self.keeper, self.audit = Doorkeeper(), MemoryAudit()
+        gate = Gate(self.keeper.authentication, public_url=None)
+        self.door = Door(
+            images=self, thumbnails=self, gate=gate, audit=self.audit, public_url="https://img.example.org"
+        )
 
     async def find(self, image_id, *, viewer):
         self.viewers.append(viewer)
@@ -194,6 +204,26 @@ async def test_download_and_hostile_names():
     small = await house.get(f"{BASE}/thumbnail", query="download=1&size=150")
     assert small.header("content-disposition").startswith("attachment")
     assert "-150.jpg" in small.header("content-disposition")
+
+
+@pytest.mark.parametrize("path", ["/file", "/thumbnail"])
+@pytest.mark.parametrize("hidden", [{"visibility": Visibility.PRIVATE}, {"broken_reason": "corrupt"}])
+async def test_other_sites_start_no_download_of_what_is_hidden(path, hidden):
+    """They would notice, and so learn who owns what."""
+    house, shown = House(make_record(DATA, **hidden)), House(make_record(DATA))
+    for site, attached in {
+        None: True,
+        "same-origin": True,
+        "none": True,
+        "same-site": False,
+        "cross-site": False,
+    }.items():
+        headers = [] if site is None else [("sec-fetch-site", site)]
+        answer = await house.get(BASE + path, query="download=1", headers=headers)
+        expected = "attachment" if attached else "inline"
+        assert answer.header("content-disposition").startswith(expected), site
+        everybodys = await shown.get(BASE + path, query="download=1", headers=headers)
+        assert everybodys.header("content-disposition").startswith("attachment"), site
 
 
 async def test_one_range(house):
@@ -399,7 +429,8 @@ async def test_metadata(house):
 
 async def test_addresses_come_from_the_request_without_a_public_url():
     house = House(make_record(DATA))
-    house.door = Door(images=house, thumbnails=house)
+    gate = Gate(house.keeper.authentication, public_url=None)
+    house.door = Door(images=house, thumbnails=house, gate=gate, audit=house.audit)
     answer = await house.get(BASE, scheme="https", **{"chitram.host": "other.example:8443"})
     assert json.loads(answer.body)["url"].startswith("https://other.example:8443/api/v1/images/")
 
@@ -431,6 +462,65 @@ async def test_credentials(house):
     await house.get(f"{BASE}/file", headers=[("x-delete-token", "a")])
     await house.get(f"{BASE}/file", query="delete_token=b%20c")
     assert [viewer.delete_token for viewer in house.viewers] == ["a", "b c"]
+    assert house.keeper.asked == 0
+
+
+async def test_who_shows_nothing_is_not_looked_for(house):
+    await house.get(f"{BASE}/file")
+    await house.get(BASE, headers=[("accept", "*/*")])
+    assert house.viewers == [ANONYMOUS, ANONYMOUS]
+    assert house.viewers[0] is ANONYMOUS
+
+
+async def test_accounts_are_known_by_token_and_by_cookie(house):
+    _, bearer = house.keeper.sign_in()
+    _, cookie = house.keeper.sign_in(SessionKind.BROWSER)
+    secret = house.keeper.new_api_token()
+    await house.get(f"{BASE}/file", headers=[("authorization", f"Bearer {bearer}")])
+    await house.get(f"{BASE}/thumbnail", headers=[("cookie", f"chitram_session={cookie}")])
+    await house.get(BASE, headers=[("authorization", f"Bearer {secret}")])
+    assert [viewer.user_id for viewer in house.viewers] == [house.keeper.user.id] * 3
+
+
+async def test_a_refusal_is_put_on_record(house):
+    session, bearer = house.keeper.sign_in()
+    house.keeper.sign_out(session)
+    await house.get(f"{BASE}/file", headers=[("authorization", f"Bearer {bearer}")], **{CLIENT: "192.0.2.9"})
+    [event] = house.audit.events
+    assert (event.action, event.refusal) == (AuditAction.ACCESS_REFUSED, "UNAUTHORIZED")
+    assert (event.actor, event.subject, event.address) == (None, IMAGE_ID, "192.0.2.9")
+    assert event.details == {"method": "GET", "route": "/api/v1/images/{image_id}/file"}
+
+
+@pytest.mark.parametrize("path", ["", "/file", "/thumbnail"])
+async def test_bad_credentials_are_told_before_bad_queries(house, path):
+    for query in ("v=1&v=1", "size=200"):
+        answer = await house.get(BASE + path, query=query, headers=[("authorization", "Bearer x")])
+        assert (answer.status, code_of(answer)) == (401, "UNAUTHORIZED")
+    answer = await house.get(BASE + path, query="v=1&v=1", headers=[("x-delete-token", "x")])
+    assert (answer.status, code_of(answer)) == (422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("path", ["", "/file", "/thumbnail"])
+async def test_who_looks_for_what_is_hidden_is_on_record(house, path):
+    _, bearer = house.keeper.sign_in()
+    _, cookie = house.keeper.sign_in(SessionKind.BROWSER)
+    missing = "/api/v1/images/00000000000"
+    for headers, query in (
+        ([], ""),
+        ([("cookie", "theme=dark")], ""),
+        ([("authorization", "Basic dTpw")], ""),
+        ([("cookie", f"chitram_session={cookie}"), ("sec-fetch-site", "cross-site")], ""),
+        ([("authorization", f"Bearer {bearer}")], ""),
+        ([("cookie", f"chitram_session={cookie}")], ""),
+        ([("x-delete-token", "t")], ""),
+        ([], "delete%5Ftoken=t"),
+    ):
+        assert (await house.get(missing + path, headers=headers, query=query)).status == 404
+    told = [(event.actor, event.subject, event.refusal) for event in house.audit.events]
+    expected = [house.keeper.user.id] * 2 + ["delete-token"] * 2
+    assert told == [(actor, "00000000000", "IMAGE_NOT_FOUND") for actor in expected]
+    assert "t'" not in repr(house.audit.events).replace("'delete-token'", "")
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "TRACE"])

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from chitram.adapters.memory.audit import MemoryAudit
 from chitram.domain.errors import StorageUnavailable
 from chitram.domain.images import Visibility
 from chitram.entrypoints.delivery.bodies import FILE_CHUNK, AnswerCutShort
 from chitram.entrypoints.delivery.door import Door
 from chitram.entrypoints.delivery.prepared import Prepared
 from chitram.entrypoints.support.asgi import ZERO_COPY
+from chitram.entrypoints.support.auth import Gate
 from tests.unit.support.asgi_client import make_scope
+from tests.unit.support.doorkeepers import Doorkeeper
 from tests.unit.support.records import IMAGE_ID, make_record
 
 DATA = os.urandom(FILE_CHUNK * 3 + 1000)
@@ -47,7 +50,12 @@ class Found:
 class House:
     def __init__(self, file=-1, *, cached=0, fails_at=10**9):
         self.record = make_record(DATA)
-        self.door = Door(images=self, thumbnails=self)
+        self.door = Door(
+            images=self,
+            thumbnails=self,
+            gate=Gate(Doorkeeper().authentication, public_url=None),
+            audit=MemoryAudit(),
+        )
         self.blob = Opened(file, cached=cached, fails_at=fails_at)
 
     async def find(self, image_id, *, viewer):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from chitram.domain.blobs import blob_key, thumbnail_key, thumbnail_keys, thumbnail_prefix
+from chitram.domain.blobs import blob_key, is_blob_key, thumbnail_key, thumbnail_keys, thumbnail_prefix
 from chitram.domain.errors import (
     ChitramError,
     InvalidFileFormat,
@@ -12,7 +12,7 @@ from chitram.domain.errors import (
     StorageFull,
 )
 from chitram.domain.images import is_image_id
-from chitram.domain.jobs import BACKOFF_BASE, BACKOFF_LIMIT, MAX_ATTEMPTS, backoff
+from chitram.domain.jobs import BACKOFF_BASE, BACKOFF_LIMIT, MAX_ATTEMPTS, backoff, render_key
 from chitram.domain.media import (
     FORMATS,
     PIPELINE_VERSION,
@@ -48,6 +48,34 @@ def test_keys_name_the_bytes_and_what_is_made_of_them():
     assert new.key == blob_key(sha256=new.sha256, generation=new.generation)
     assert record.blob.key.startswith("blobs/")
     assert record.version == record.blob.sha256[:8]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"blobs/ab/{SHA}.0123456789ab", True),
+        (f"blobs/ab/{SHA}.0", True),
+        (f"blobs/ba/{SHA}.0123456789ab", False),
+        (f"blobs/ab/{SHA}", False),
+        (f"blobs/ab/{SHA}.", False),
+        (f"blobs/ab/{SHA.upper()}.0123456789ab", False),
+        (f"thumbs/blobs/ab/{SHA}.0123456789ab", False),
+        (f"blobs/ab/{SHA}.0123456789ab\n", False),
+        (f"blobs/ab/../{SHA}.0", False),
+        ("", False),
+    ],
+)
+def test_what_is_an_originals_key(text, expected):
+    assert is_blob_key(text) is expected
+
+
+def test_thumbnails_are_ready_once_a_pipeline_made_them():
+    assert make_record(pipeline_version=1).blob.thumbnail_ready
+    assert not make_record(pipeline_version=0).blob.thumbnail_ready
+
+
+def test_a_blob_has_one_decode_pass_at_a_time():
+    assert render_key(7) == render_key(7) != render_key(8)
 
 
 def test_waits_grow_to_a_limit_and_never_come_in_step():

@@ -1,6 +1,7 @@
 """Time and randomness at the edge."""
 
 import base64
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -54,6 +55,18 @@ def test_generations_and_delete_tokens_have_their_form():
     assert len(token) == 43
     assert len(base64.urlsafe_b64decode(token + "=")) == 32
     assert (make.generation(), make.delete_token()) != (generation, token)
+
+
+def test_names_of_accounts_sessions_and_secrets_have_their_form_and_do_not_repeat():
+    make = SystemIdentifiers()
+    for maker, form in (
+        (make.opaque_id, r"[0-9A-Za-z]{11}"),
+        (make.session_id, r"[0-9A-Za-z_-]{24}"),
+        (make.secret, r"[0-9A-Za-z_-]{43}"),
+    ):
+        made = [maker() for _ in range(2000)]
+        assert all(re.fullmatch(form, name) for name in made)
+        assert len(set(made)) == len(made)
 
 
 def test_jitter_lies_between_nothing_and_one():

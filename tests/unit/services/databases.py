@@ -1,4 +1,4 @@
-"""Databases that behave as a real one rarely does: blind to what others have just done, or silent about a commit."""
+"""Databases that behave as a real one rarely does: blind to what others have just done, silent, or talkative."""
 
 from contextlib import asynccontextmanager
 
@@ -40,6 +40,33 @@ class Unsighted:
         async with self._real.read() as view:
             self._views -= 1
             yield Overlay(view, blobs=Overlay(view.blobs, find=nothing)) if self._views >= 0 else view
+
+
+class Watched:
+    """A database that tells in `calls` what is asked of accounts and sessions in its views."""
+
+    def __init__(self, real):
+        self._real = real
+        self.calls = []
+        self.begin = real.begin
+
+    @asynccontextmanager
+    async def read(self):
+        async with self._real.read() as view:
+            told = {name: Told(getattr(view, name), self.calls) for name in ("users", "sessions")}
+            yield Overlay(view, **told)
+
+
+class Told:
+    """`real`, each call of which is added to `calls`."""
+
+    def __init__(self, real, calls):
+        self._real = real
+        self._calls = calls
+
+    def __getattr__(self, name):
+        self._calls.append(name)
+        return getattr(self._real, name)
 
 
 class Overlay:

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from chitram.adapters.memory.clock import ManualClock
-from chitram.adapters.memory.limiter import MemoryLimiter
-from chitram.domain.errors import StorageFull, Unauthorized, UploadBusy
-from chitram.ports.limiter import Rate
+from chitram.domain.access import ANONYMOUS, Viewer
+from chitram.domain.api_tokens import Scope
+from chitram.domain.errors import Forbidden, QuotaExceeded, StorageFull, Unauthorized, UploadBusy
+from chitram.domain.users import Quota
 from chitram.services.admission import Admission, AdmissionPolicy
+from tests.unit.services.people import user_of
 
 
 class Disk:
@@ -20,10 +21,15 @@ class Disk:
         return self.free
 
 
-def make(*, slots=2, per_address=2, patience=0.02, anonymous=True, reserve=1000, size=100) -> tuple[Admission, Disk]:
+UNLIMITED = Quota(0, 0)
+
+
+def make(
+    *, slots=2, per_address=2, patience=0.02, anonymous=True, reserve=1000, size=100, quota=UNLIMITED
+) -> tuple[Admission, Disk]:
     policy = AdmissionPolicy(
         anonymous=anonymous,
-        rate=Rate("upload", 2, 60),
+        quota=quota,
         slots=slots,
         per_address=per_address,
         patience=patience,
@@ -31,20 +37,52 @@ def make(*, slots=2, per_address=2, patience=0.02, anonymous=True, reserve=1000,
         max_file_size=size,
     )
     disk = Disk()
-    return Admission(policy, limiter=MemoryLimiter(clock=ManualClock()), staging=disk), disk
+    return Admission(policy, staging=disk), disk
 
 
-async def test_uploads_are_counted_by_address():
-    admission, _ = make()
-    verdicts = [await admission.count(address="192.0.2.1") for _ in range(3)]
-    assert [verdict.allowed for verdict in verdicts] == [True, True, False]
-    assert (await admission.count(address="192.0.2.2")).allowed
-
-
-async def test_without_anonymous_uploads_nobody_is_counted():
-    admission, _ = make(anonymous=False)
+def test_everybody_may_upload_unless_anonymous_uploads_are_off():
+    open_to_all, by_account = make()[0], make(anonymous=False)[0]
+    open_to_all.require_uploader(ANONYMOUS)
     with pytest.raises(Unauthorized):
-        await admission.count(address="192.0.2.1")
+        by_account.require_uploader(ANONYMOUS)
+    for admission in (open_to_all, by_account):
+        admission.require_uploader(Viewer(user=user_of("ada@example.org")))
+
+
+def test_an_api_token_uploads_only_where_it_is_for_that():
+    admission, _ = make()
+    user = user_of("ada@example.org")
+    admission.require_uploader(Viewer(user=user, scopes=frozenset({Scope.UPLOAD})))
+    with pytest.raises(Forbidden) as caught:
+        admission.require_uploader(Viewer(user=user, scopes=frozenset({Scope.READ, Scope.DELETE})))
+    assert caught.value.details == {"required_scope": "upload"}
+
+
+@pytest.mark.parametrize(
+    ("own", "used", "full"),
+    [
+        ((None, None), (99, 1), False),
+        ((None, None), (100, 1), True),
+        ((None, None), (0, 2), True),
+        ((0, 0), (10_000, 10_000), False),
+        ((200, None), (199, 1), False),
+        ((200, None), (200, 1), True),
+        ((None, 1), (0, 1), True),
+        ((None, 0), (99, 10_000), False),
+    ],
+)
+def test_a_full_account_is_refused_before_anything_is_received(own, used, full):
+    admission, _ = make(quota=Quota(100, 2))
+    user = user_of("ada@example.org", quota_bytes=own[0], quota_files=own[1], used_bytes=used[0], used_files=used[1])
+    if full:
+        with pytest.raises(QuotaExceeded):
+            admission.require_quota(Viewer(user=user))
+    else:
+        admission.require_quota(Viewer(user=user))
+
+
+def test_strangers_have_no_quota():
+    make(quota=Quota(1, 1))[0].require_quota(ANONYMOUS)
 
 
 async def test_room_for_two_files_beside_the_reserve():

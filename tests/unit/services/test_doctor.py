@@ -11,6 +11,7 @@ from chitram.domain.jobs import JobKind, NewJob
 from chitram.services import doctor
 from chitram.services.doctor import EXAMPLES, Finding
 from tests.factories import pictures
+from tests.unit.services.people import BOB, member, upload
 from tests.unit.services.stores import delete, holder, original, overwrite
 
 PHOTO = pictures.jpeg(48, 32)
@@ -78,6 +79,20 @@ async def test_names_what_repairs_itself_or_needs_a_look(home):
     assert diagnosis.without_thumbnails.examples == [second.record.blob.key]
     assert diagnosis.unnamed_objects.examples == [third.record.blob.key]
     assert diagnosis.dead_jobs == Finding(1, [f"{job.id} render: worn out"])
+
+
+async def test_names_accounts_that_are_charged_something_else_than_they_have(home):
+    ada, bob = await member(home), await member(home, BOB)
+    for viewer in (ada, ada, bob, None):
+        await upload(home, PHOTO, viewer=viewer)
+    assert (await examine(home)).clean
+    async with home.foundation.database.begin() as work:
+        await work.users.release(ada.user.id, size=0, files=1)
+    diagnosis = await examine(home)
+    assert not diagnosis.damaging
+    assert not diagnosis.clean
+    both = 2 * len(PHOTO)
+    assert diagnosis.miscounted_accounts == Finding(1, [f"{ada.user.id}: charged {both} bytes in 1, has {both} in 2"])
 
 
 async def test_walks_in_batches(home, monkeypatch):

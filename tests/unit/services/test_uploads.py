@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from chitram.domain.access import hash_delete_token
+from chitram.domain.api_tokens import hash_secret
 from chitram.domain.blobs import BlobState
 from chitram.domain.errors import (
     ChecksumMismatch,
@@ -18,7 +18,7 @@ from chitram.domain.errors import (
 from chitram.domain.images import Visibility
 from chitram.domain.media import PIPELINE_VERSION
 from chitram.domain.uploads import UploadDetails
-from chitram.services.uploads import ATTEMPTS
+from chitram.services.uploads.use_case import ATTEMPTS
 from chitram.settings import AppSettings, Settings, UploadSettings
 from tests.factories import pictures
 from tests.factories.applications import house
@@ -51,7 +51,7 @@ class TestKeeping:
         kept = await home.upload(PHOTO, details=UploadDetails(filename="a/b.jpg", visibility=Visibility.PUBLIC))
         image, blob = kept.record.image, kept.record.blob
         assert (image.filename, image.visibility) == ("b.jpg", Visibility.PUBLIC)
-        assert image.delete_token_hash == hash_delete_token(kept.delete_token)
+        assert image.delete_token_hash == hash_secret(kept.delete_token)
         assert image.created_at == blob.created_at == home.clock.now()
         assert (blob.width, blob.height, blob.size, blob.content_type) == (48, 32, len(PHOTO), "image/jpeg")
         assert (blob.state, blob.pipeline_version) == (BlobState.LIVE, PIPELINE_VERSION)

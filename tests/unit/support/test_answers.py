@@ -167,6 +167,18 @@ async def test_remembered_lines_are_few(monkeypatch):
         assert len(answers._lines) <= 3
 
 
+async def test_lines_of_one_client_are_not_remembered(monkeypatch):
+    monkeypatch.setattr(answers, "_lines", {})
+    values = {
+        b"Set-Cookie": b"chitram_session=secret", b"location": b"/an/unlisted/one", b"link": b"</next?cursor=x>",
+        b"ratelimit": b"r=3;t=17", b"x-request-id": b"once", b"content-length": b"0", b"x-frame-options": b"DENY",
+    }  # fmt: skip
+    answer = await ask(Application(start(headers=values.items()), body()))
+    for name, value in values.items():
+        assert b"\r\n%b: %b\r\n" % (name.lower(), value) in answer
+    assert {name for name, _ in answers._lines} - {b"date", b"server"} == {b"x-frame-options"}
+
+
 async def test_the_connection_ends_when_either_side_says_so():
     closing = Application(start(headers=[length(2), (b"connection", b"Keep-Alive, Close")]), body(b"ok"))
     answer = await ask(closing, times=2)

@@ -110,7 +110,7 @@ def test_fields_that_protocols_ask_for():
 
 def build_app():
     app = FastAPI(redirect_slashes=False)
-    install(app, also_allowed=lambda path: ("HEAD",) if path == "/number" else ())
+    install(app, routes=app.routes, also_allowed=lambda path: ("HEAD",) if path == "/number" else ())
 
     @app.get("/number")
     async def number(limit: int) -> int:

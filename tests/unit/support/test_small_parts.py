@@ -1,4 +1,4 @@
-"""Caching, digests, disposition, links, representations, credentials, addresses and hosts."""
+"""Caching, digests, disposition, links, representations, addresses and hosts."""
 
 import base64
 import hashlib
@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chitram.domain.access import ANONYMOUS, Viewer
-from chitram.domain.errors import InvalidRequest, Unauthorized
+from chitram.domain.addresses import limit_subject
+from chitram.domain.errors import InvalidRequest
 from chitram.domain.images import Visibility
-from chitram.entrypoints.support.addresses import Origin, TrustedProxies, limit_subject
+from chitram.entrypoints.support.addresses import Origin, TrustedProxies
 from chitram.entrypoints.support.asgi import accept, combine_headers, header_map, request_id
-from chitram.entrypoints.support.auth import viewer_from
 from chitram.entrypoints.support.caching import cache_control, http_date
 from chitram.entrypoints.support.digests import CONTENT_DIGEST, declared_sha256, sha256_member
 from chitram.entrypoints.support.disposition import content_disposition
@@ -141,17 +140,6 @@ def test_metadata_keeps_secrets():
     text = render(metadata(make_record(), base="https://h")).decode()
     assert "f" * 64 not in text
     assert "0" * 12 not in text
-
-
-def test_credentials():
-    assert viewer_from({}, {}) is ANONYMOUS
-    assert viewer_from({b"x-delete-token": b"a"}, {"delete_token": "b"}) == Viewer(delete_token="a")
-    assert viewer_from({}, {"delete_token": "b"}) == Viewer(delete_token="b")
-    for value in (b"Bearer x", b"bearer x", b"Bearer", b"BEARER  ", b"Basic x, Bearer y", b"Bearer,Basic x"):
-        with pytest.raises(Unauthorized):
-            viewer_from({b"authorization": value}, {})
-    for value in (b"Basic x", b"", b"nonsense", b"Digest username=bearer", b"Bearertoken x"):
-        assert viewer_from({b"authorization": value}, {"delete_token": "b"}) == Viewer(delete_token="b")
 
 
 def test_header_lines_of_one_name_are_joined():

@@ -17,13 +17,13 @@ from chitram.adapters.db.tables import (
     blobs,
 )
 from chitram.domain.media import PIPELINE_VERSION
-from chitram.ports.unit_of_work import BlobCounts
+from chitram.ports.repositories.blobs import BlobCounts
 
 T = TypeVar("T")
 
 
 async def count_blobs(statements: Statements) -> BlobCounts:
-    """See ports.unit_of_work.BlobRepository.counts.
+    """See ports.repositories.blobs.BlobRepository.counts.
 
     Missing thumbnails are those that the present pipeline would make.
     """

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from chitram.adapters.db.blob_counts import count_blobs
 from chitram.adapters.db.connections import Statements
-from chitram.adapters.db.dialects import insert_or_skip
+from chitram.adapters.db.dialects import insert_or_skip, is_one_of
 from chitram.adapters.db.perceptual import band_keys, band_rows
 from chitram.adapters.db.records import BLOB_COLUMNS, blob_of, new_blob_values
 from chitram.adapters.db.tables import (
@@ -43,14 +43,14 @@ from chitram.adapters.db.tables import (
 from chitram.domain.blobs import BLOB_PREFIX, Blob, BlobState, NewBlob
 from chitram.domain.jobs import RENDER_KEY_PREFIX
 from chitram.domain.media import Rendered
-from chitram.ports.unit_of_work import BlobCounts
+from chitram.ports.repositories.blobs import BlobCounts
 
 #: Names in one IN list: far below the limit of bound parameters of every database.
 CHUNK = 500
 
 
 class SqlBlobRepository:
-    """ports.unit_of_work.BlobRepository on one transaction."""
+    """ports.repositories.blobs.BlobRepository on one transaction."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
@@ -85,6 +85,18 @@ class SqlBlobRepository:
 
     async def condemn(self, blob_id: int, *, at: datetime) -> None:
         await self._statements.change(_change(blob_id, IS_LIVE).values(state=BlobState.CONDEMNED, condemned_at=at))
+
+    async def condemn_unnamed(self, blob_ids: Sequence[int], *, at: datetime) -> int:
+        # All of them in one parameter: statements with so many of their own cost more than what they do.
+        these = is_one_of(blobs.c.id, sorted(set(blob_ids)), dialect=self._statements.dialect)
+        # The locks come first: who names a blob takes its lock before, so that the next statement sees the name.
+        await self._statements.rows(select(blobs.c.id).where(these).order_by(blobs.c.id).with_for_update())
+        # A function of the column, or the planner may look through all live blobs for these.
+        live = func.lower(blobs.c.state) == BlobState.LIVE.value
+        unnamed = ~exists().where(images.c.blob_id == blobs.c.id)
+        return await self._statements.change(
+            update(blobs).where(these, live, unnamed).values(state=BlobState.CONDEMNED, condemned_at=at)
+        )
 
     async def mark_erasing(self, blob_id: int) -> None:
         await self._statements.change(_change(blob_id, IS_CONDEMNED).values(state=BlobState.ERASING))

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import String, TypeDecorator, TypeEngine
+
+from chitram.domain.api_tokens import Scope
 
 _SIGN = 1 << 63
 _RANGE = 1 << 64
@@ -44,6 +46,24 @@ class Unsigned64(TypeDecorator[int]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - the signature is SQLAlchemy's
         return None if value is None else unsigned64(value)
+
+
+class ScopeSet(TypeDecorator[frozenset[Scope]]):
+    """What an API token is for, as a short text: `delete,read`. The same set is always the same text."""
+
+    impl = String(64)
+    cache_ok = True
+
+    def process_bind_param(self, value: frozenset[Scope] | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        return None if value is None else ",".join(sorted(scope.value for scope in value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[Scope] | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        return None if value is None else parse_scopes(value)
+
+
+def parse_scopes(text: str) -> frozenset[Scope]:
+    """What ScopeSet wrote."""
+    return frozenset(Scope(name) for name in text.split(",") if name)
 
 
 def signed64(value: int) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -33,6 +33,10 @@ class Statements(Protocol):
 
     async def change(self, statement: Executable) -> int:
         """Execute and tell how many rows were changed."""
+        ...
+
+    async def change_each(self, statement: Executable, values: Sequence[Mapping[str, object]]) -> None:
+        """Execute once for each of the values (not none) of its bound parameters."""
         ...
 
 
@@ -183,6 +187,9 @@ class Transaction:
 
     async def change(self, statement: Executable) -> int:
         return await self._run(lambda connection: connection.execute(statement).rowcount)
+
+    async def change_each(self, statement: Executable, values: Sequence[Mapping[str, object]]) -> None:
+        await self._run(lambda connection: connection.execute(statement, values).close())
 
     async def commit(self) -> None:
         """Commit, or roll back and raise."""

@@ -13,7 +13,7 @@ from sqlalchemy.types import Integer
 
 
 def insert_or_skip(table: Table, *, dialect: str) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that understands `on_conflict_do_nothing`; both dialects have it with the same parameters."""
+    """An INSERT that understands `on_conflict_do_...`; both dialects have it with the same parameters."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 

@@ -92,7 +92,8 @@ def reader_engine(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> Engine:
 
 
 def _engine(creator: Callable[[], sqlite3.Connection], *, begin: str) -> Engine:
-    engine = create_engine("sqlite+pysqlite://", creator=creator, poolclass=NullPool)
+    # What was bound to a statement, e-mails and hashes among it, must not stand in the errors that are logged.
+    engine = create_engine("sqlite+pysqlite://", creator=creator, poolclass=NullPool, hide_parameters=True)
 
     def begin_transaction(connection: Connection) -> None:
         connection.exec_driver_sql(begin)

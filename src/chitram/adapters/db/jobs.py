@@ -14,7 +14,7 @@ _COLUMNS = tuple(jobs.c[name] for name in Job.__dataclass_fields__)
 
 
 class SqlJobRepository:
-    """ports.unit_of_work.JobRepository on one transaction."""
+    """ports.repositories.jobs.JobRepository on one transaction."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements

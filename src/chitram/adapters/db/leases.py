@@ -10,7 +10,7 @@ from chitram.adapters.db.tables import leases
 
 
 class SqlLeaseRepository:
-    """ports.unit_of_work.LeaseRepository on one transaction."""
+    """ports.repositories.leases.LeaseRepository on one transaction."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements

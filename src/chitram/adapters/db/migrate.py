@@ -137,7 +137,7 @@ def _engine(path: Path, *, read_only: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys = OFF").close()
         return connection
 
-    engine = create_engine("sqlite+pysqlite://", creator=creator, poolclass=NullPool)
+    engine = create_engine("sqlite+pysqlite://", creator=creator, poolclass=NullPool, hide_parameters=True)
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

@@ -3,16 +3,33 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Select, select
+from sqlalchemy import Column, Select, Table, select
 
 from chitram.adapters.db.connections import AnyRow
-from chitram.adapters.db.tables import blobs, images
+from chitram.adapters.db.tables import api_tokens, blobs, idempotency_keys, images, sessions, users
+from chitram.domain.api_tokens import ApiToken
 from chitram.domain.blobs import Blob, NewBlob
+from chitram.domain.idempotency import IdempotencyRecord
 from chitram.domain.images import Image, ImageRecord
+from chitram.domain.invites import Invite
+from chitram.domain.sessions import Session
+from chitram.domain.users import User
 
-#: The columns in the order of the fields of Blob and Image.
-BLOB_COLUMNS: tuple[Column[Any], ...] = tuple(blobs.c[name] for name in Blob.__dataclass_fields__)
-IMAGE_COLUMNS: tuple[Column[Any], ...] = tuple(images.c[name] for name in Image.__dataclass_fields__)
+#: What is kept as one row of a table, with a column a field.
+Kept = ApiToken | IdempotencyRecord | Image | Invite | Session | User
+
+
+def _columns(table: Table, record: type[Kept | Blob]) -> tuple[Column[Any], ...]:
+    """The columns in the order of the fields of `record`."""
+    return tuple(table.c[name] for name in record.__dataclass_fields__)
+
+
+BLOB_COLUMNS = _columns(blobs, Blob)
+IMAGE_COLUMNS = _columns(images, Image)
+USER_COLUMNS = _columns(users, User)
+SESSION_COLUMNS = _columns(sessions, Session)
+API_TOKEN_COLUMNS = _columns(api_tokens, ApiToken)
+IDEMPOTENCY_COLUMNS = _columns(idempotency_keys, IdempotencyRecord)
 _IMAGE_WIDTH = len(IMAGE_COLUMNS)
 
 
@@ -34,8 +51,9 @@ def record_of(row: AnyRow) -> ImageRecord:
     return ImageRecord(image_of(values[:_IMAGE_WIDTH]), blob_of(values[_IMAGE_WIDTH:]))
 
 
-def image_values(image: Image) -> dict[str, object]:
-    return {name: getattr(image, name) for name in Image.__dataclass_fields__}
+def values_of(record: Kept) -> dict[str, object]:
+    """Column → value."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def new_blob_values(new: NewBlob, *, pipeline_version: int) -> dict[str, object]:

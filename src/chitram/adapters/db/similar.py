@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from chitram.adapters.db.column_types import signed64
 from chitram.adapters.db.connections import Statements
@@ -12,7 +12,7 @@ from chitram.adapters.db.perceptual import permuted, probe_keys
 from chitram.adapters.db.records import record_of, select_records
 from chitram.adapters.db.tables import IS_RENDERABLE, blobs, images, perceptual_bands
 from chitram.domain.images import ImageRecord, Visibility
-from chitram.ports.unit_of_work import Similar
+from chitram.ports.repositories.images import Similar
 
 CHUNK = 512
 #: Candidates that are looked at, nearest first. So many hashes alike are no longer a question of similarity.
@@ -20,16 +20,22 @@ MAX_NEAR = 20_000
 
 
 async def find_similar(
-    statements: Statements, perceptual_hash: int, *, distance: int, exclude: str, limit: int
+    statements: Statements,
+    perceptual_hash: int,
+    *,
+    distance: int,
+    exclude: str,
+    limit: int,
+    owner_id: str | None = None,
 ) -> Sequence[Similar]:
-    """See ports.unit_of_work.ImageRepository.similar. Of equally near ones the newest comes first."""
+    """See ports.repositories.images.ImageRepository.similar. Of equally near ones the newest comes first."""
     found: list[Similar] = []
     near = await near_blobs(statements, perceptual_hash, distance=distance)
     for bits in sorted(near):
         room = limit - len(found)
         if room <= 0:
             break
-        records = await _newest_public(statements, near[bits], exclude=exclude, limit=room)
+        records = await _newest_shown(statements, near[bits], exclude=exclude, limit=room, owner_id=owner_id)
         found += [Similar(record, bits) for record in records]
     return found
 
@@ -50,8 +56,8 @@ async def near_blobs(statements: Statements, perceptual_hash: int, *, distance: 
     return by_distance
 
 
-async def _newest_public(
-    statements: Statements, blob_ids: Sequence[int], *, exclude: str, limit: int
+async def _newest_shown(
+    statements: Statements, blob_ids: Sequence[int], *, exclude: str, limit: int, owner_id: str | None
 ) -> list[ImageRecord]:
     newest: list[ImageRecord] = []
     for start in range(0, len(blob_ids), CHUNK):
@@ -59,8 +65,7 @@ async def _newest_public(
             select_records()
             .where(
                 blobs.c.id.in_(blob_ids[start : start + CHUNK]),
-                # A function of the column, or the planner walks the whole public list for the sake of its order.
-                func.lower(images.c.visibility) == Visibility.PUBLIC.value,
+                _is_shown_to(owner_id),
                 images.c.id != exclude,
                 IS_RENDERABLE,
             )
@@ -71,3 +76,9 @@ async def _newest_public(
         newest.sort(key=lambda record: (record.image.created_at, record.image.id), reverse=True)
         del newest[limit:]
     return newest
+
+
+def _is_shown_to(owner_id: str | None) -> ColumnElement[bool]:
+    # A function of the column, or the planner walks the whole public list, or the owner's, for the sake of its order.
+    is_public = func.lower(images.c.visibility) == Visibility.PUBLIC.value
+    return is_public if owner_id is None else or_(is_public, images.c.owner_id == owner_id)

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -19,10 +20,12 @@ from sqlalchemy import (
     literal_column,
 )
 
-from chitram.adapters.db.column_types import Unsigned64, UtcDateTime, enum_column, serial_id
+from chitram.adapters.db.column_types import ScopeSet, Unsigned64, UtcDateTime, enum_column, serial_id
 from chitram.domain.blobs import BlobState
 from chitram.domain.images import Visibility
 from chitram.domain.jobs import JobKind, JobState
+from chitram.domain.sessions import SessionKind
+from chitram.domain.users import Role
 
 metadata = MetaData(
     naming_convention={
@@ -33,6 +36,12 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+
+def _of_user() -> Column[str]:
+    """The account that a row belongs to, and goes with."""
+    return Column("user_id", String(11), ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
+
 
 blobs = Table(
     "blobs",
@@ -60,6 +69,98 @@ blobs = Table(
     sqlite_autoincrement=True,
 )
 
+#: Every request of an account reads its row by its id, and every upload counts in it.
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(11), primary_key=True),
+    Column("email", String(254), nullable=False),
+    # Comparing takes some characters apart into many, so that this may be longer than the e-mail.
+    Column("email_key", Text, nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", enum_column(Role, name="role"), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("quota_bytes", BigInteger),
+    Column("quota_files", BigInteger),
+    Column("used_bytes", BigInteger, nullable=False),
+    Column("used_files", BigInteger, nullable=False),
+    UniqueConstraint("email_key"),
+    CheckConstraint("used_bytes >= 0", name="used_bytes"),
+    CheckConstraint("used_files >= 0", name="used_files"),
+    sqlite_with_rowid=False,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    _of_user(),
+    Column("kind", enum_column(SessionKind, name="kind"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Index(None, "user_id", "created_at", "id"),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+#: Whom limits count when an account is signed in from there: no row for each address of a network, none for a session.
+familiar_addresses = Table(
+    "familiar_addresses",
+    metadata,
+    Column("user_id", String(11), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("subject", Text, primary_key=True),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Index(None, "last_seen_at"),
+    sqlite_with_rowid=False,
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String(11), primary_key=True),
+    _of_user(),
+    Column("name", String(100), nullable=False),
+    Column("token_hash", String(64), nullable=False),
+    Column("scopes", ScopeSet, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    UniqueConstraint("token_hash"),
+    Index(None, "user_id", "created_at", "id"),
+    sqlite_with_rowid=False,
+)
+
+#: `created_by` is a note, and outlives the account that it names.
+invites = Table(
+    "invites",
+    metadata,
+    Column("code_hash", String(64), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("created_by", String(11)),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+#: `image_id` outlives the image: an upload that was deleted meanwhile is not done again.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key_hash", String(64), primary_key=True),
+    Column("holder", String(128), nullable=False),
+    Column("held_until", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("fingerprint", String(255)),
+    Column("image_id", String(11)),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
 images = Table(
     "images",
     metadata,
@@ -70,6 +171,12 @@ images = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("delete_token_hash", String(64)),
     Column("received_sha256", String(64), nullable=False),
+    # Without a word on what a deletion does, which refuses it as RESTRICT would: those words cannot be read back from
+    # a column that SQLite added later, and so could not be compared with what is said here.
+    Column("owner_id", String(11), ForeignKey("users.id")),
+    Column("title", String(200)),
+    # The longest comes last: what stands before it is read without the rest of the row.
+    Column("description", Text),
     Index(None, "blob_id"),
     # The public list reads it backwards, newest first.
     Index(None, "visibility", "created_at", "id"),
@@ -131,6 +238,8 @@ IS_BROKEN = and_(IS_LIVE, blobs.c.broken_reason.is_not(None))
 IS_CORRUPT = and_(IS_LIVE, blobs.c.corrupt_at.is_not(None))
 IS_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_not(None))
 IS_NEVER_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_(None))
+#: Every comparison of the owner says as much, so that these indexes serve it; images without one cost nothing there.
+IS_OWNED: ColumnElement[bool] = images.c.owner_id.is_not(None)
 
 
 def holds_key(table: FromClause) -> ColumnElement[bool]:
@@ -152,6 +261,10 @@ _partial_index("ix_blobs_broken", blobs.c.state, blobs.c.id, where=IS_BROKEN)
 _partial_index("ix_blobs_corrupt", blobs.c.state, blobs.c.id, where=IS_CORRUPT)
 _partial_index("ix_blobs_verified", blobs.c.verified_at, blobs.c.id, where=IS_VERIFIED)
 _partial_index("ix_blobs_never_verified", blobs.c.created_at, blobs.c.id, where=IS_NEVER_VERIFIED)
+# The list of an account reads it backwards, newest first.
+_partial_index("ix_images_owned", images.c.owner_id, images.c.created_at, images.c.id, where=IS_OWNED)
+# However often an account uploads the same bytes, its oldest image of them is the first entry.
+_partial_index("ix_images_twins", images.c.owner_id, images.c.blob_id, images.c.created_at, images.c.id, where=IS_OWNED)
 _partial_index("uq_jobs_waiting_key", jobs.c.key, where=HOLDS_KEY, unique=True)
 
 #: One row: a random name, by which a store recognises the database that names its objects.

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from sqlalchemy import literal, select
 
+from chitram.adapters.db.api_tokens import SqlApiTokenRepository
 from chitram.adapters.db.blobs import SqlBlobRepository
 from chitram.adapters.db.connections import ConnectionPool, ConnectionThread, Statements, Transaction, uninterrupted
 from chitram.adapters.db.engine import BUSY_TIMEOUT, database_path, reader_engine, writer_engine
 from chitram.adapters.db.failures import unavailable
+from chitram.adapters.db.idempotency import SqlIdempotencyRepository
 from chitram.adapters.db.images import SqlImageRepository
+from chitram.adapters.db.invites import SqlInviteRepository
 from chitram.adapters.db.jobs import SqlJobRepository
 from chitram.adapters.db.leases import SqlLeaseRepository
+from chitram.adapters.db.sessions import SqlSessionRepository
 from chitram.adapters.db.tables import identity, leases
+from chitram.adapters.db.users import SqlUserRepository
 from chitram.ports.unit_of_work import Effect, Repositories, UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -34,6 +39,11 @@ class SqlRepositories:
         self.images = SqlImageRepository(statements)
         self.jobs = SqlJobRepository(statements)
         self.leases = SqlLeaseRepository(statements)
+        self.users = SqlUserRepository(statements)
+        self.sessions = SqlSessionRepository(statements)
+        self.api_tokens = SqlApiTokenRepository(statements)
+        self.invites = SqlInviteRepository(statements)
+        self.idempotency = SqlIdempotencyRepository(statements)
 
 
 class SqlUnitOfWork(SqlRepositories):

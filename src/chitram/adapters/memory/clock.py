@@ -58,6 +58,15 @@ class SystemIdentifiers:
     def generation(self) -> str:
         return secrets.token_hex(6)
 
+    def opaque_id(self) -> str:
+        return self.image_id()
+
+    def session_id(self) -> str:
+        return secrets.token_urlsafe(18)
+
+    def secret(self) -> str:
+        return secrets.token_urlsafe(32)
+
     def delete_token(self) -> str:
         return secrets.token_urlsafe(32)
 

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from itertools import islice
 
-from limits import RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
@@ -81,7 +81,13 @@ class MemoryLimiter:
 
     async def hit(self, rate: Rate, *, subject: str) -> Verdict:
         item = RateLimitItemPerSecond(rate.limit, rate.window, namespace=rate.name)
-        allowed = await self._strategy.hit(item, subject)
+        return await self._verdict(rate, item, subject, allowed=await self._strategy.hit(item, subject))
+
+    async def peek(self, rate: Rate, *, subject: str) -> Verdict:
+        item = RateLimitItemPerSecond(rate.limit, rate.window, namespace=rate.name)
+        return await self._verdict(rate, item, subject, allowed=await self._strategy.test(item, subject))
+
+    async def _verdict(self, rate: Rate, item: RateLimitItem, subject: str, *, allowed: bool) -> Verdict:
         stats = await self._strategy.get_window_stats(item, subject)
         reset = max(0.0, stats.reset_time - self._clock.monotonic())
         return Verdict(
@@ -105,3 +111,6 @@ class DisabledLimiter:
 
     async def hit(self, rate: Rate, *, subject: str) -> Verdict:  # noqa: ARG002  (the port has it)
         return Verdict(allowed=True, rate=rate, remaining=rate.limit, reset=0.0, retry_after=0.0)
+
+    async def peek(self, rate: Rate, *, subject: str) -> Verdict:
+        return await self.hit(rate, subject=subject)

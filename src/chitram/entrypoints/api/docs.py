@@ -6,6 +6,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 
 from chitram.domain.errors import NotFound
+from chitram.entrypoints.support.exchange import PAGE_REFERRER_POLICY
 
 # Swagger UI sets style attributes and shows its icons as data: images; scripts come from files alone.
 POLICY = (
@@ -40,6 +41,8 @@ async def asset(request: Request, name: str) -> Response:
 
 def _asset(request: Request, name: str) -> Response:
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "public, max-age=3600"}
+    if TYPES[name].startswith("text/html"):
+        headers["Referrer-Policy"] = PAGE_REFERRER_POLICY
     if name not in COMPRESSED:
         return Response((ASSETS / name).read_bytes(), media_type=TYPES[name], headers=headers)
     data = (ASSETS / f"{name}.gz").read_bytes()

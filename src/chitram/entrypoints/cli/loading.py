@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import typer
 
+from chitram.observability import configure_logging
 from chitram.settings import Settings, SettingsError, load_settings
 
 #: The command could not begin: something about how it was called or set up.
@@ -16,6 +17,12 @@ def settings_or_exit() -> Settings:
         return load_settings()
     except SettingsError as error:
         fail(str(error))
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Warnings, and the audit log, which no level silences, go to standard error, as the lines of a server do."""
+    chosen = settings.app.log_format
+    configure_logging(level="WARNING", json=None if chosen == "auto" else chosen == "json")
 
 
 def fail(message: str, *, status: int = USAGE_ERROR) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from chitram import __version__
-from chitram.entrypoints.cli import database, doctor, jobs, serve, settings
+from chitram.entrypoints.cli import admin, database, doctor, jobs, serve, settings
 
 app = typer.Typer(
     name="chitram",
@@ -34,4 +34,5 @@ app.command("serve")(serve.serve)
 app.command("migrate")(database.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
+app.add_typer(admin.app, name="admin")
 app.add_typer(jobs.app, name="jobs")

@@ -1,5 +1,6 @@
 """`chitram serve`: the server."""
 
+import resource
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from chitram.settings import Settings
 
 #: In-flight uploads may finish after SIGTERM, in seconds.
 DRAIN_SECONDS = 30
+#: Open files that the process allows itself where the system lets it. A slow reader holds three, and the usual 1024
+#: would be gone with the readers of one address.
+OPEN_FILES = 65_536
 
 
 def serve(
@@ -38,7 +42,15 @@ def serve(
         check_start(settings)
     except StartupError as error:
         fail(str(error), status=1)
+    _raise_file_limit()
     _run(settings, host=host, port=port, tls_certificate=tls_certificate, tls_key=tls_key)
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _run(settings: Settings, *, host: str, port: int, tls_certificate: Path | None, tls_key: Path | None) -> None:

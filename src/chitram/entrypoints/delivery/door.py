@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from chitram.domain.errors import ChitramError, ImageNotFound, MethodNotAllowed, StorageUnavailable
+from chitram.domain.access import ANONYMOUS
+from chitram.domain.errors import ChitramError, ImageNotFound, MethodNotAllowed, StorageUnavailable, ValidationFailed
 from chitram.domain.images import ImageRecord
 from chitram.entrypoints.delivery.bodies import ByteRanges, send_range, send_whole
 from chitram.entrypoints.delivery.fields import (
@@ -28,7 +29,7 @@ from chitram.entrypoints.delivery.routes import (
     parse_target,
     thumbnail_size,
 )
-from chitram.entrypoints.delivery.services import Images, Thumbnails
+from chitram.entrypoints.delivery.services import Gate, Images, Thumbnails
 from chitram.entrypoints.support.asgi import (
     ROUTE,
     ZERO_COPY,
@@ -40,15 +41,18 @@ from chitram.entrypoints.support.asgi import (
     header_map,
     request_id,
 )
-from chitram.entrypoints.support.auth import viewer_from
+from chitram.entrypoints.support.auth import is_anonymous
 from chitram.entrypoints.support.caching import http_date
 from chitram.entrypoints.support.conditions import is_unchanged
+from chitram.entrypoints.support.csrf import is_foreign
 from chitram.entrypoints.support.digests import sha256_member
 from chitram.entrypoints.support.errors import error_response, report
 from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.queries import parse_query
 from chitram.entrypoints.support.ranges import ByteRange, parse_range
+from chitram.entrypoints.support.refusals import record_refusal
 from chitram.entrypoints.support.representations import metadata, render
+from chitram.ports.audit import Audit
 from chitram.ports.blobs import OpenBlob
 
 #: How many answers of each kind are remembered in part: a kilobyte or two each.
@@ -75,15 +79,21 @@ class _Request:
 
     @property
     def attachment(self) -> bool:
-        return self.query.get("download") == "1"
+        """Other sites' pages notice whether a download began, and could so find out who owns what."""
+        asked_for = self.query.get("download") == "1"
+        return asked_for and not (self.record.hidden and is_foreign(self.headers))
 
 
 class Door:
     """An ASGI application for the requests that it `matches`."""
 
-    def __init__(self, *, images: Images, thumbnails: Thumbnails, public_url: str | None = None) -> None:
+    def __init__(
+        self, *, images: Images, thumbnails: Thumbnails, gate: Gate, audit: Audit, public_url: str | None = None
+    ) -> None:
         self._images = images
         self._thumbnails = thumbnails
+        self._gate = gate
+        self._audit = audit
         self._public_url = public_url
         self._heads: Prepared[tuple[bytes, Headers]] = Prepared(max_entries=_PREPARED)
         self._documents: Prepared[tuple[bytes, bytes]] = Prepared(max_entries=_PREPARED)
@@ -112,14 +122,21 @@ class Door:
             request = await self._find(target, scope, send)
             await self._answers[target.kind](request)
         except ChitramError as error:
+            record_refusal(scope, error, audit=self._audit)
             await _refuse(scope, send, error)
 
     async def _find(self, target: Target, scope: Scope, send: Send) -> _Request:
         if scope["method"] not in METHODS:
             raise MethodNotAllowed(details={"allow": list(METHODS)})
         headers = header_map(scope)
-        query = parse_query(scope["query_string"])
-        viewer = viewer_from(headers, query)
+        try:
+            query = parse_query(scope["query_string"])
+        except ValidationFailed:
+            # Credentials that are not good are told before anything else that is wrong.
+            await self._gate.identify(scope, {})
+            raise
+        # Most requests carry no credentials, and are not made to wait for anybody who looks after those.
+        viewer = ANONYMOUS if is_anonymous(headers, query) else await self._gate.identify(scope, query)
         if target.image_id is None:
             raise ImageNotFound
         found = await self._images.find(target.image_id, viewer=viewer)

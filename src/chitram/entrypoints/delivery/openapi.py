@@ -5,6 +5,7 @@ from typing import Any
 from chitram.domain.images import ID_LENGTH
 from chitram.domain.media import DEFAULT_THUMBNAIL_SIZE, FORMATS, THUMBNAIL_SIZES
 from chitram.entrypoints.delivery.routes import TEMPLATES
+from chitram.entrypoints.support.security_schemes import ANYBODY
 
 Item = dict[str, Any]
 
@@ -87,6 +88,7 @@ def _operations(name: str, *, summary: str, parameters: list[Item], success: Ite
         "operationId": name,
         "summary": summary,
         "parameters": parameters,
+        **ANYBODY,
         "responses": {**success, **{status: _error(text) for status, text in failures.items()}},
     }
     head = {
@@ -95,7 +97,7 @@ def _operations(name: str, *, summary: str, parameters: list[Item], success: Ite
         "summary": f"{summary}: header fields only",
         "responses": {
             status: {"description": answer["description"]}
-            for status, answer in get["responses"].items()  # type: ignore[attr-defined] # values are of several types
+            for status, answer in get["responses"].items()
             if status not in ("206", "416")
         },
     }

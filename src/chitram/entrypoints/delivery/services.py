@@ -1,9 +1,11 @@
 """What the bytes door needs of the services."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from chitram.domain.access import Viewer
 from chitram.domain.images import ImageRecord
+from chitram.entrypoints.support.asgi import Scope
 from chitram.ports.blobs import OpenBlob
 
 
@@ -15,6 +17,12 @@ class Found(Protocol):
 
     @property
     def cache(self) -> str: ...
+
+
+class Gate(Protocol):
+    async def identify(self, scope: Scope, query: Mapping[str, str]) -> Viewer:
+        """The viewer whose credentials the request carries. Unauthorized, TokenExpired."""
+        ...
 
 
 class Images(Protocol):

@@ -23,9 +23,10 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 #: A first piece of a body that is copied behind the head; copying a larger one costs more than a call.
 _JOINED = 64 * 1024
 
-#: These frame the body, so they have to be looked at each time; and request ids never come again.
+#: These frame the body, so they have to be looked at each time.
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
-_UNREPEATED = _FRAMING | {b"x-request-id"}
+#: And these never come again, or hold what is for one client alone and must not be kept: sessions, places in lists.
+_UNREPEATED = _FRAMING | {b"x-request-id", b"set-cookie", b"location", b"link", b"ratelimit"}
 #: Fields whose lines are remembered. Most answers have the same ones, but for validators and names of files.
 _MAX_LINES = 4096
 _lines: dict[tuple[bytes, bytes], bytes] = {}

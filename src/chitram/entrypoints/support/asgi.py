@@ -20,8 +20,10 @@ CLIENT = "chitram.client"
 HOST = "chitram.host"
 HEADER_MAP = "chitram.headers"
 ROUTE = "chitram.route"
-#: Header fields that the code behind the edge wants on the answer, whatever becomes of the request.
+#: Header fields that the code behind the edge wants on the answer, whatever becomes of the request: a list.
 REPLY_HEADERS = "chitram.reply_headers"
+#: The viewer, once a request's credentials were found good.
+VIEWER = "chitram.viewer"
 
 
 def combine_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -53,3 +55,9 @@ def accept(scope: Scope) -> str | None:
     """The request's Accept field."""
     value = header_map(scope).get(b"accept")
     return None if value is None else value.decode("latin-1")
+
+
+def add_reply_headers(scope: Scope, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    """Have the edge put `fields` on the answer beside those that others asked for, whatever becomes of the request."""
+    found: Headers = scope.setdefault(REPLY_HEADERS, [])
+    found.extend(fields)

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match, Route
 
 from chitram.domain.errors import (
     ChitramError,
@@ -26,6 +26,7 @@ from chitram.domain.errors import (
 from chitram.entrypoints.support.asgi import accept, request_id
 from chitram.entrypoints.support.body import ClientDisconnected
 from chitram.entrypoints.support.errors import error_response, report
+from chitram.entrypoints.support.refusals import record_refusal
 
 #: Which methods another part of the application answers at a path.
 AlsoAllowed = Callable[[str], Sequence[str]]
@@ -42,11 +43,20 @@ _BY_STATUS: dict[int, type[ChitramError]] = {
 }
 
 
-def install(app: FastAPI, *, also_allowed: AlsoAllowed = lambda _path: ()) -> None:
-    """Register the handlers. `also_allowed` completes the Allow field with methods answered outside of `app`."""
+def install(app: FastAPI, *, routes: Sequence[BaseRoute] = (), also_allowed: AlsoAllowed = lambda _path: ()) -> None:
+    """Register the handlers. `routes` are those of the routers in `app`, which does not tell them itself;
+    `also_allowed` completes the Allow field with methods answered outside of `app`.
+    """
 
     async def answer(request: Request, error: Exception) -> Response:
-        return _respond(request, _translate(request, error, also_allowed=also_allowed), status=_status_of(error))
+        failure = _translate(error)
+        if isinstance(failure, MethodNotAllowed) and isinstance(error, HTTPException):
+            allowed = _allowed(request, error, routes=routes) | set(also_allowed(request.url.path))
+            failure = MethodNotAllowed(details={"allow": sorted(allowed | ({"HEAD"} if "GET" in allowed else set()))})
+        application = getattr(app.state, "application", None)
+        if application is not None:
+            record_refusal(request.scope, failure, audit=application.audit)
+        return _respond(request, failure, status=_status_of(error))
 
     for kind in (ChitramError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
@@ -64,7 +74,7 @@ def _status_of(error: Exception) -> int | None:
     return None
 
 
-def _translate(request: Request, error: Exception, *, also_allowed: AlsoAllowed) -> ChitramError:
+def _translate(error: Exception) -> ChitramError:
     if isinstance(error, ChitramError):
         return error
     if isinstance(error, RequestValidationError):
@@ -72,7 +82,7 @@ def _translate(request: Request, error: Exception, *, also_allowed: AlsoAllowed)
     if not isinstance(error, HTTPException):
         return InternalError()
     if error.status_code == 405:
-        return MethodNotAllowed(details={"allow": _allowed(request, error, also_allowed=also_allowed)})
+        return MethodNotAllowed()
     if error.status_code in _BY_STATUS:
         return _BY_STATUS[error.status_code]()
     return InvalidRequest() if error.status_code < 500 else InternalError()
@@ -93,17 +103,15 @@ def _field(location: Iterable[object]) -> str:
     return ".".join(parts[1:]) or ".".join(parts)
 
 
-def _allowed(request: Request, error: HTTPException, *, also_allowed: AlsoAllowed) -> list[str]:
-    """Every method that some route answers at this path: the router itself reports only those of the first one."""
+def _allowed(request: Request, error: HTTPException, *, routes: Sequence[BaseRoute]) -> set[str]:
+    """Every method that is answered at this path: the router itself reports only those of the first route."""
     methods = {method.strip() for method in (error.headers or {}).get("Allow", "").split(",") if method.strip()}
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            methods.update(getattr(route, "methods", None) or ())
-    methods.update(also_allowed(request.url.path))
-    if "GET" in methods:
-        methods.add("HEAD")
-    return sorted(methods)
+    matching = [r for r in routes if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
+    for route in matching:
+        # Not those of a template that would take this path too if the first one did not.
+        if route.path == matching[0].path and route.include_in_schema:
+            methods.update(route.methods or ())
+    return methods
 
 
 def _respond(request: Request, error: ChitramError, *, status: int | None) -> Response:

@@ -15,6 +15,9 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
+#: What pages of ours answer instead. Without a referrer, browsers write `Origin: null` for what their forms send, and
+#: over plain HTTP nothing else says where those come from.
+PAGE_REFERRER_POLICY = "same-origin"
 _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 _SECURITY_HEADERS_HTTPS = (*SECURITY_HEADERS, _STRICT_TRANSPORT)
 

@@ -4,11 +4,12 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from chitram.domain.errors import ValidationFailed
 from chitram.domain.images import is_image_id
-from chitram.ports.unit_of_work import Position
+from chitram.ports.repositories.images import Position
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAC_BYTES = 9
@@ -20,12 +21,12 @@ def encode_cursor(position: Position, *, secret: bytes) -> str:
     return base64.urlsafe_b64encode(_mac(text, secret) + text).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, *, secret: bytes) -> Position:
-    """The position in a cursor that we made; ValidationFailed for any other text."""
+def decode_cursor(cursor: str, *, secrets: Sequence[bytes]) -> Position:
+    """The position in a cursor that we made with one of `secrets`; ValidationFailed for any other text."""
     try:
         data = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         mac, text = data[:_MAC_BYTES], data[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, _mac(text, secret)):
+        if not any(hmac.compare_digest(mac, _mac(text, secret)) for secret in secrets):
             raise _invalid()
         moment, _, image_id = text.decode("ascii").partition(".")
         created_at = _EPOCH + timedelta(microseconds=int(moment))

@@ -13,8 +13,8 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chitram.domain.addresses import limit_subject, parse_address
 from chitram.domain.errors import InvalidRequest
-from chitram.entrypoints.support.addresses import limit_subject, parse_address
 from chitram.entrypoints.support.answers import SEND_SECONDS, AnswerCycle
 from chitram.entrypoints.support.asgi import ZERO_COPY
 from chitram.entrypoints.support.targets import authority

@@ -1,11 +1,15 @@
 """The query of a request, read in one way at every door."""
 
+import re
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from chitram.domain.errors import ValidationFailed
 
 #: Parameters of ours. Each means one thing, so none may be there twice.
-_SINGLE = ("size", "v", "download", "delete_token", "cursor", "limit", "distance")
+_SINGLE = ("size", "v", "download", "delete_token", "cursor", "limit", "distance", "visibility")
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 def parse_query(query_string: bytes) -> dict[str, str]:
@@ -25,6 +29,16 @@ def parse_query(query_string: bytes) -> dict[str, str]:
 def invalid_parameter(name: str, message: str) -> ValidationFailed:
     """The error for a parameter that is not as it should be."""
     return ValidationFailed(details={"errors": [{"field": name, "message": message}]})
+
+
+def integer_parameter(query: Mapping[str, str], name: str, *, default: int, lowest: int, highest: int) -> int:
+    """The number in the parameter `name`; ValidationFailed unless it is written in digits and within the bounds."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or not lowest <= int(text) <= highest:
+        raise invalid_parameter(name, f"must be a whole number from {lowest} to {highest}")
+    return int(text)
 
 
 def _split(text: str) -> list[tuple[str, str]]:

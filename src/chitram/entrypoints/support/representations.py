@@ -28,6 +28,8 @@ def metadata(record: ImageRecord, *, base: str) -> dict[str, Any]:
         "sha256": blob.sha256,
         "visibility": image.visibility.value,
         "placeholder": blob.placeholder,
+        "title": image.title,
+        "description": image.description,
     }
     if blob.broken_reason is not None:
         body["problem"] = blob.broken_reason

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chitram.domain.images import MAX_DESCRIPTION, MAX_TITLE
+
 
 class Thumbnails(BaseModel):
     """Addresses of the thumbnails by their longest side in pixels."""
@@ -33,6 +35,8 @@ class ImageMetadata(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the stored bytes.")
     visibility: Literal["public", "unlisted", "private"]
     placeholder: str | None = Field(description="A thumbhash, base64, to be shown while the picture loads.")
+    title: str | None = Field(max_length=MAX_TITLE, description="What its owner calls it.")
+    description: str | None = Field(max_length=MAX_DESCRIPTION, description="What its owner says of it.")
     problem: str | None = Field(
         None,
         description="Only where a file turned out to be broken after it was accepted: why. Others do not see it then.",
@@ -42,7 +46,9 @@ class ImageMetadata(BaseModel):
 class UploadResponse(ImageMetadata):
     """The metadata of a new image, and what only its uploader gets to know."""
 
-    delete_token: str | None = Field(description="Shown once: the only way to delete an anonymous image.")
+    delete_token: str | None = Field(
+        description="Shown once: the only way to delete an anonymous image. null for images of accounts."
+    )
     duplicate_of: str | None = Field(description="An earlier image of the same account with the same bytes.")
 
 

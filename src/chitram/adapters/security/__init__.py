@@ -1,0 +1,1 @@
+"""Secrets that people choose, and tokens that we sign."""

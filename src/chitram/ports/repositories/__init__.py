@@ -1,0 +1,1 @@
+"""What lives in a transaction, one repository a noun."""

@@ -1,0 +1,37 @@
+"""The outbox."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from chitram.domain.jobs import Job, JobState, NewJob
+
+
+class JobRepository(Protocol):
+    async def add(self, job: NewJob) -> None: ...
+
+    async def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> Sequence[Job]:
+        """Lease due jobs, oldest first: ready ones, and running ones whose lease ran out. `attempts` counts this."""
+        ...
+
+    async def finish(self, job_id: int) -> None: ...
+
+    async def retry(self, job_id: int, *, run_at: datetime, error: str, counts: bool = True) -> None:
+        """Back to ready; the failed attempt is forgotten when it does not count."""
+        ...
+
+    async def bury(self, job_id: int, *, error: str) -> None:
+        """Dead-letter the job."""
+        ...
+
+    async def list(self, *, state: JobState, limit: int) -> Sequence[Job]: ...
+
+    async def revive(self, job_id: int, *, now: datetime) -> bool:
+        """Make a dead job ready, its attempts forgotten; False when there is no such dead job."""
+        ...
+
+    async def counts(self) -> Mapping[JobState, int]: ...
+
+    async def next_run_at(self) -> datetime | None:
+        """When the next ready job is due or the next lease runs out."""
+        ...
