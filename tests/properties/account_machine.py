@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import consumes, initialize, rule
 
-from chitram.domain.access import Viewer
+from chitram.domain.access import Credential, Viewer
 from chitram.domain.errors import (
     ChitramError,
     EmailExists,
@@ -102,7 +102,7 @@ class AccountMachine(AccountModel):
         return str(uploaded.record.image.id)
 
     def owned_upload(self, name: str, number: int, visibility: Visibility) -> Awaitable[Any]:
-        details = UploadDetails(visibility=visibility, owner_id=self.people[name].id)
+        details = UploadDetails(visibility=visibility, owner=Credential(self.people[name].id))
         return self.house.upload(content(number), details=details)
 
     @rule(image=images, name=NAMES)
