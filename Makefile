@@ -109,6 +109,10 @@ bench: $(VENV)/.dev ## Measure; ARGS=--list names the cases, ARGS=NAME runs one
 docs: $(VENV)/.dev ## Rewrite the generated reference pages
 	$(BIN)/python -m tests.docs.generate
 
+.PHONY: css
+css: $(VENV)/.dev ## Build the style sheet of the pages from its source
+	$(BIN)/tailwindcss -i src/chitram/entrypoints/web/styles/app.css -o src/chitram/entrypoints/web/static/app.css --minify
+
 .PHONY: lock
 lock: $(VENV)/.bootstrap ## Make the lock files anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	printf 'editables\nhatchling\nsetuptools\nuv\n' | $(COMPILE) --output-file requirements/bootstrap.txt -

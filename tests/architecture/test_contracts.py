@@ -28,6 +28,7 @@ TRESPASSES: dict[str, tuple[str, str]] = {
     "6f": ("entrypoints/api/trespass_metrics.py", "import prometheus_client"),
     "6g": ("adapters/memory/trespass_secrets.py", "import bcrypt"),
     "6h": ("entrypoints/api/trespass_emails.py", "import email_validator"),
+    "6i": ("entrypoints/api/trespass_templates.py", "import jinja2"),
     "7": ("domain/media_trespass.py", "import chitram.domain.trespass_back"),
     "8": ("services/trespass.py", "import chitram.services.trespass_adapter"),
 }

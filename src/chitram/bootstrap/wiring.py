@@ -15,6 +15,7 @@ from chitram.observability import Metrics
 from chitram.ports.audit import Audit
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
+from chitram.ports.clock import Clock
 from chitram.ports.limiter import Limiter
 from chitram.ports.unit_of_work import Database
 from chitram.services.accounts import Accounts
@@ -50,6 +51,7 @@ class Application:
 
     settings: Settings
     metrics: Metrics
+    clock: Clock
     secrets: tuple[bytes, ...]
     blobs: BlobStore
     cache: RecordCache
@@ -98,6 +100,7 @@ def wire(found: Foundation) -> Application:
     return Application(
         settings=found.settings,
         metrics=found.metrics,
+        clock=found.clock,
         secrets=found.secrets,
         blobs=found.blobs,
         cache=found.cache,

@@ -6,6 +6,7 @@ edge (request id, address, host, headers, log, metrics, lingering close) > other
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,15 @@ from chitram.entrypoints.support.asgi import REPLY_HEADERS, VIEWER, App, Message
 from chitram.entrypoints.support.auth import Gate
 from chitram.entrypoints.support.cross_origin import CrossOrigin
 from chitram.entrypoints.support.edge import Edge
+from chitram.entrypoints.web import account, gallery, login, my_images
+from chitram.entrypoints.web import images as web_images
+from chitram.entrypoints.web import uploads as web_uploads
+from chitram.entrypoints.web.catalogue import Catalogue
+from chitram.entrypoints.web.errors import error_page
+from chitram.entrypoints.web.rendering import Pages
+from chitram.entrypoints.web.static_files import PREFIX as STATIC_PREFIX
+from chitram.entrypoints.web.static_files import StaticFiles
+from chitram.entrypoints.web.visitors import LoginNeeded, to_login
 from chitram.observability import AccessLog, Metrics, configure_logging
 from chitram.settings import Settings, load_settings, unsupported
 
@@ -47,6 +57,15 @@ ROUTERS = (
     health.router,
     docs.router,
 )
+#: Those of pages, which are in no description: programs have the API.
+PAGE_ROUTERS = (
+    gallery.router,
+    web_images.router,
+    web_uploads.router,
+    login.router,
+    account.router,
+    my_images.router,
+)
 #: Bodies that the routes read themselves, so that the framework does not know of them.
 REQUESTS = (*images.REQUESTS, *auth.REQUESTS, *sessions.REQUESTS, *api_tokens.REQUESTS, *users.REQUESTS)
 
@@ -59,6 +78,7 @@ class Server:
         self._metrics = Metrics()
         self._access_log = AccessLog(json=_wants_json(settings))
         self._door: Door | None = None
+        self._static = StaticFiles()
         self.api = self._describe_api()
         answer: App = self._dispatch
         if settings.app.cors_origins:
@@ -108,6 +128,8 @@ class Server:
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._door is not None and scope["type"] == "http" and self._door.matches(scope):
             await self._door(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(STATIC_PREFIX):
+            await self._static(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "HEAD":
             await self._answer_head(scope, receive, send)
         else:
@@ -138,10 +160,14 @@ class Server:
             redirect_slashes=False,
             generate_unique_id_function=operation_id,
         )
-        for router in ROUTERS:
+        for router in (*ROUTERS, *PAGE_ROUTERS):
             api.include_router(router)
         routes = [route for router in ROUTERS for route in router.routes]
-        error_handlers.install(api, routes=routes, also_allowed=Door.allowed_methods)
+        pages = api.state.pages = Pages(static=self._static, texts=Catalogue())
+        error_handlers.install(
+            api, routes=routes, also_allowed=Door.allowed_methods, as_page=partial(error_page, pages)
+        )
+        api.add_exception_handler(LoginNeeded, to_login)
         generate = api.openapi
 
         def openapi() -> dict[str, Any]:

@@ -93,11 +93,24 @@ class Images:
             records = await repositories.images.list_public(after=after, limit=limit + 1)
         return _page(records, limit=limit)
 
-    async def list_owned(self, *, viewer: Viewer, after: Position | None, limit: int) -> Page:
-        """Every image of the viewer's account, newest first. Unauthorized; Forbidden without the scope READ."""
+    async def list_owned(
+        self,
+        *,
+        viewer: Viewer,
+        after: Position | None,
+        limit: int,
+        oldest_first: bool = False,
+        name: str | None = None,
+    ) -> Page:
+        """Images of the viewer's account, newest or oldest first, all or those whose name contains `name`.
+
+        Unauthorized; Forbidden without the scope READ.
+        """
         user = require_user(viewer, scope=Scope.READ)
         async with self._database.read() as repositories:
-            records = await repositories.images.list_owned(user.id, after=after, limit=limit + 1)
+            records = await repositories.images.list_owned(
+                user.id, after=after, limit=limit + 1, oldest_first=oldest_first, name=name
+            )
         return _page(records, limit=limit)
 
     async def similar(self, image_id: str, *, distance: int, viewer: Viewer) -> Sequence[Similar]:

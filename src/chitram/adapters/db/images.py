@@ -71,10 +71,22 @@ class SqlImageRepository:
 
     async def list_public(self, *, after: Position | None, limit: int) -> Sequence[ImageRecord]:
         shown = (images.c.visibility == Visibility.PUBLIC, blobs.c.broken_reason.is_(None))
-        return await self._newest(*shown, after=after, limit=limit)
+        return await self._in_order(*shown, after=after, limit=limit)
 
-    async def list_owned(self, owner_id: str, *, after: Position | None, limit: int) -> Sequence[ImageRecord]:
-        return await self._newest(images.c.owner_id == owner_id, after=after, limit=limit)
+    async def list_owned(
+        self,
+        owner_id: str,
+        *,
+        after: Position | None,
+        limit: int,
+        oldest_first: bool = False,
+        name: str | None = None,
+    ) -> Sequence[ImageRecord]:
+        wanted = [images.c.owner_id == owner_id]
+        if name is not None:
+            named = (column.icontains(name, autoescape=True) for column in (images.c.title, images.c.filename))
+            wanted.append(or_(*named))
+        return await self._in_order(*wanted, after=after, limit=limit, oldest_first=oldest_first)
 
     async def similar(
         self, perceptual_hash: int, *, distance: int, exclude: str, limit: int, owner_id: str | None = None
@@ -99,12 +111,14 @@ class SqlImageRepository:
         )
         return [Miscount(row[0], Quota(row[1], row[2]), Quota(int(row[3]), int(row[4]))) for row in rows]
 
-    async def _newest(
-        self, *conditions: ColumnElement[bool], after: Position | None, limit: int
+    async def _in_order(
+        self, *conditions: ColumnElement[bool], after: Position | None, limit: int, oldest_first: bool = False
     ) -> Sequence[ImageRecord]:
         statement = select_records().where(*conditions)
         if after is not None:
             place = tuple_(literal(after.created_at, UtcDateTime()), literal(after.id))
-            statement = statement.where(tuple_(images.c.created_at, images.c.id) < place)
-        ordered = statement.order_by(images.c.created_at.desc(), images.c.id.desc()).limit(limit)
+            here = tuple_(images.c.created_at, images.c.id)
+            statement = statement.where(here > place if oldest_first else here < place)
+        keys = (images.c.created_at, images.c.id)
+        ordered = statement.order_by(*(key if oldest_first else key.desc() for key in keys)).limit(limit)
         return [record_of(row) for row in await self._statements.rows(ordered)]

@@ -2,13 +2,10 @@
 
 from datetime import datetime
 
-from fastapi import Request
 from pydantic import BaseModel, Field
 
 from chitram.domain.users import User
-from chitram.entrypoints.support.asgi import CLIENT, header_map
 from chitram.entrypoints.support.representations import timestamp
-from chitram.services.accounts import Origin
 
 
 class UserResponse(BaseModel):
@@ -28,9 +25,3 @@ def user_body(user: User) -> dict[str, object]:
         "is_active": user.is_active,
         "created_at": timestamp(user.created_at),
     }
-
-
-def origin_of(request: Request) -> Origin:
-    """Where `request` came from, as the list of sessions shows it."""
-    agent = header_map(request.scope).get(b"user-agent", b"").decode("latin-1")
-    return Origin(request.scope[CLIENT], agent)

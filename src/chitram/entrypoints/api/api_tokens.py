@@ -12,11 +12,11 @@ from chitram.domain.access import require_session
 from chitram.domain.api_tokens import MAX_TOKEN_NAME, ApiToken, Scope
 from chitram.entrypoints.api.openapi import errors, request_body
 from chitram.entrypoints.api.replies import empty_reply, json_reply
-from chitram.entrypoints.api.viewers import viewer_of
 from chitram.entrypoints.support.json_bodies import read_json
 from chitram.entrypoints.support.representations import timestamp
 from chitram.entrypoints.support.security_schemes import ACCOUNT
 from chitram.entrypoints.support.texts import is_visible
+from chitram.entrypoints.support.viewers import viewer_of
 from chitram.entrypoints.support.wiring import wired
 
 router = APIRouter(prefix="/api/v1/auth/tokens", tags=["accounts"])

@@ -10,14 +10,15 @@ from chitram.domain.access import require_session, require_user
 from chitram.domain.api_tokens import Scope
 from chitram.domain.sessions import SessionKind
 from chitram.domain.users import MAX_EMAIL, MAX_PASSWORD, MIN_PASSWORD
-from chitram.entrypoints.api.accounts import UserResponse, origin_of, user_body
-from chitram.entrypoints.api.limits import count_attempt
+from chitram.entrypoints.api.accounts import UserResponse, user_body
 from chitram.entrypoints.api.openapi import errors, request_body
 from chitram.entrypoints.api.replies import empty_reply, json_reply
-from chitram.entrypoints.api.viewers import viewer_of
 from chitram.entrypoints.support.emails import clean_email
 from chitram.entrypoints.support.json_bodies import FORM, read_form, read_json
+from chitram.entrypoints.support.limits import count_attempt
+from chitram.entrypoints.support.origins import origin_of
 from chitram.entrypoints.support.security_schemes import ACCOUNT
+from chitram.entrypoints.support.viewers import viewer_of
 from chitram.entrypoints.support.wiring import gate, wired
 from chitram.services.accounts import SignedIn
 

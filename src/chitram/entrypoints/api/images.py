@@ -8,17 +8,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chitram.domain.images import MAX_DESCRIPTION, MAX_TITLE, Edit, Visibility
 from chitram.domain.limits import SIMILAR, VERIFY
-from chitram.entrypoints.api.limits import count, guessing
 from chitram.entrypoints.api.openapi import errors, request_body
 from chitram.entrypoints.api.pages import PAGE_PARAMETERS, ImagePage, asked_page, page_reply
 from chitram.entrypoints.api.replies import base_of, empty_reply, json_reply
-from chitram.entrypoints.api.viewers import viewer_of
 from chitram.entrypoints.support.json_bodies import read_json
+from chitram.entrypoints.support.limits import count, guessing
 from chitram.entrypoints.support.queries import integer_parameter, parse_query
 from chitram.entrypoints.support.representations import metadata, timestamp
 from chitram.entrypoints.support.schemas import ImageMetadata
 from chitram.entrypoints.support.security_schemes import ACCOUNT, ANYBODY
 from chitram.entrypoints.support.texts import lines, one_line
+from chitram.entrypoints.support.viewers import viewer_of
 from chitram.entrypoints.support.wiring import wired
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])

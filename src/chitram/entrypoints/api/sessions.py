@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from chitram.domain.access import require_session
 from chitram.domain.sessions import Session, SessionKind
 from chitram.domain.users import User
-from chitram.entrypoints.api.accounts import UserResponse, origin_of, user_body
+from chitram.entrypoints.api.accounts import UserResponse, user_body
 from chitram.entrypoints.api.auth import Login
-from chitram.entrypoints.api.limits import count_attempt
 from chitram.entrypoints.api.openapi import errors, request_body
 from chitram.entrypoints.api.replies import empty_reply, json_reply
-from chitram.entrypoints.api.viewers import viewer_of
 from chitram.entrypoints.support.json_bodies import FORM, JSON, read_json_or_form
+from chitram.entrypoints.support.limits import count_attempt
+from chitram.entrypoints.support.origins import origin_of
 from chitram.entrypoints.support.representations import timestamp
 from chitram.entrypoints.support.security_schemes import ACCOUNT, ANYBODY
+from chitram.entrypoints.support.viewers import viewer_of
 from chitram.entrypoints.support.wiring import gate, wired
 
 router = APIRouter(prefix="/api/v1/auth", tags=["accounts"])

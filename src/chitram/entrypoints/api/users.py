@@ -10,13 +10,13 @@ from chitram.domain.access import require_session, require_user
 from chitram.domain.api_tokens import Scope
 from chitram.domain.users import Quota
 from chitram.entrypoints.api.auth import Password
-from chitram.entrypoints.api.limits import count_attempt
 from chitram.entrypoints.api.openapi import errors, request_body
 from chitram.entrypoints.api.pages import PAGE_PARAMETERS, ImagePage, asked_page, page_reply
 from chitram.entrypoints.api.replies import empty_reply, json_reply
-from chitram.entrypoints.api.viewers import viewer_of
 from chitram.entrypoints.support.json_bodies import read_json
+from chitram.entrypoints.support.limits import count_attempt
 from chitram.entrypoints.support.security_schemes import ACCOUNT
+from chitram.entrypoints.support.viewers import viewer_of
 from chitram.entrypoints.support.wiring import gate, wired
 
 router = APIRouter(prefix="/api/v1/users/me", tags=["accounts"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from chitram.domain.access import ANONYMOUS
 from chitram.domain.errors import ChitramError, ImageNotFound, MethodNotAllowed, StorageUnavailable, ValidationFailed
 from chitram.domain.images import ImageRecord
+from chitram.domain.media import FORMATS
 from chitram.entrypoints.delivery.bodies import ByteRanges, send_range, send_whole
 from chitram.entrypoints.delivery.fields import (
     ERROR_FIELDS,
@@ -72,6 +73,7 @@ class _Request:
     query: Mapping[str, str]
     record: ImageRecord
     cache: str
+    size: int | None
 
     @property
     def is_head(self) -> bool:
@@ -140,7 +142,8 @@ class Door:
         if target.image_id is None:
             raise ImageNotFound
         found = await self._images.find(target.image_id, viewer=viewer)
-        return _Request(scope, send, headers, query, found.record, found.cache)
+        _require_right_name(target, found.record)
+        return _Request(scope, send, headers, query, found.record, found.cache, target.size)
 
     async def _metadata(self, request: _Request) -> None:
         etag, body = self._document(request)
@@ -163,7 +166,7 @@ class Door:
         return document
 
     async def _thumbnail(self, request: _Request) -> None:
-        record, size = request.record, thumbnail_size(request.query)
+        record, size = request.record, request.size or thumbnail_size(request.query)
         etag, fields = self._thumbnail_head(request, size)
         if record.blob.thumbnail_ready and is_unchanged(request.headers, etag=etag):
             await send_whole(request.send, status=304, headers=fields[:-2], body=b"")
@@ -213,6 +216,16 @@ class Door:
             await blob.aclose()
             raise StorageUnavailable
         return blob
+
+
+def _require_right_name(target: Target, record: ImageRecord) -> None:
+    """Raise ImageNotFound for a short address that ends as no file of this image does: there is one address, not many.
+
+    Thumbnails are of a kind that is not known before they are made.
+    """
+    is_named = target.kind == "file" and target.extension is not None
+    if is_named and target.extension != FORMATS[record.blob.content_type].extension:
+        raise ImageNotFound
 
 
 def _ranges(request: _Request, *, etag: bytes) -> tuple[ByteRange, ...] | None:

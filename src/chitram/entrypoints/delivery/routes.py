@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from chitram.domain.images import is_image_id
-from chitram.domain.media import DEFAULT_THUMBNAIL_SIZE, THUMBNAIL_SIZES
+from chitram.domain.media import DEFAULT_THUMBNAIL_SIZE, FORMATS, THUMBNAIL_SIZES
 from chitram.entrypoints.support.links import IMAGES_PATH
 from chitram.entrypoints.support.queries import invalid_parameter
 
@@ -15,19 +15,26 @@ TEMPLATES: Mapping[Kind, str] = {
     "file": f"{IMAGES_PATH}{{image_id}}/file",
     "thumbnail": f"{IMAGES_PATH}{{image_id}}/thumbnail",
 }
+#: Addresses to be passed on: `/i/{id}.{ext}` for the original, `/i/{id}/{size}.{ext}` for a thumbnail.
+SHORT_PATH = "/i/"
 METHODS = ("GET", "HEAD")
 
 _KINDS: Mapping[str, Kind] = {"file": "file", "thumbnail": "thumbnail"}
 #: Names below the images' path that are other routes', not ids.
 _RESERVED = frozenset({"", "upload"})
+_EXTENSIONS = frozenset(each.extension for each in FORMATS.values())
 _SIZES: Mapping[str, int] = {str(size): size for size in THUMBNAIL_SIZES}
 
 
 class Target(NamedTuple):
-    """`image_id` is None when what stands in its place cannot be one."""
+    """`image_id` is None when what stands in its place cannot be one. Short addresses name a thumbnail's `size` and the
+    `extension` of what they lead to.
+    """
 
     kind: Kind
     image_id: str | None
+    size: int | None = None
+    extension: str | None = None
 
 
 def parse_target(path: str, *, raw_path: bytes = b"") -> Target | None:
@@ -35,6 +42,8 @@ def parse_target(path: str, *, raw_path: bytes = b"") -> Target | None:
 
     Percent signs in `raw_path`, the form that was sent, are in no address that we ever gave out: no id can be there.
     """
+    if path.startswith(SHORT_PATH):
+        return _short_target(path[len(SHORT_PATH) :], is_plain=b"%" not in raw_path)
     if not path.startswith(IMAGES_PATH):
         return None
     name, slash, tail = path[len(IMAGES_PATH) :].partition("/")
@@ -45,6 +54,17 @@ def parse_target(path: str, *, raw_path: bytes = b"") -> Target | None:
     if kind is None:
         return None
     return Target(kind, name if is_image_id(name) and b"%" not in raw_path else None)
+
+
+def _short_target(rest: str, *, is_plain: bool) -> Target | None:
+    name, slash, tail = rest.partition("/")
+    stem, dot, extension = (tail if slash else name).rpartition(".")
+    if not dot:
+        return None  # the page, which is not this door's
+    image_id = name if slash else stem
+    size = _SIZES.get(stem) if slash else None
+    known = is_plain and is_image_id(image_id) and extension in _EXTENSIONS and (size is not None or not slash)
+    return Target("thumbnail" if slash else "file", image_id if known else None, size, extension)
 
 
 def thumbnail_size(query: Mapping[str, str]) -> int:

@@ -1,5 +1,6 @@
 """The shapes of ASGI, and what the edge leaves in the scope for the code behind it."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -61,3 +62,9 @@ def add_reply_headers(scope: Scope, fields: Iterable[tuple[bytes, bytes]]) -> No
     """Have the edge put `fields` on the answer beside those that others asked for, whatever becomes of the request."""
     found: Headers = scope.setdefault(REPLY_HEADERS, [])
     found.extend(fields)
+
+
+def accepts_gzip(scope: Scope) -> bool:
+    """Whether the client takes answers that are compressed with gzip."""
+    codings = header_map(scope).get(b"accept-encoding", b"").lower().split(b",")
+    return any(re.fullmatch(rb"\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*$).*)?", coding) for coding in codings)

@@ -25,11 +25,13 @@ from chitram.domain.errors import (
 )
 from chitram.entrypoints.support.asgi import accept, request_id
 from chitram.entrypoints.support.body import ClientDisconnected
-from chitram.entrypoints.support.errors import error_response, report
+from chitram.entrypoints.support.errors import error_response, report, status_of
 from chitram.entrypoints.support.refusals import record_refusal
 
 #: Which methods another part of the application answers at a path.
 AlsoAllowed = Callable[[str], Sequence[str]]
+#: Makes a page of an error with its status, for requests of people; None for those of programs.
+AsPage = Callable[[Request, ChitramError, int], Response | None]
 
 _BY_STATUS: dict[int, type[ChitramError]] = {
     401: Unauthorized,
@@ -43,7 +45,13 @@ _BY_STATUS: dict[int, type[ChitramError]] = {
 }
 
 
-def install(app: FastAPI, *, routes: Sequence[BaseRoute] = (), also_allowed: AlsoAllowed = lambda _path: ()) -> None:
+def install(
+    app: FastAPI,
+    *,
+    routes: Sequence[BaseRoute] = (),
+    also_allowed: AlsoAllowed = lambda _path: (),
+    as_page: AsPage = lambda _request, _error, _status: None,
+) -> None:
     """Register the handlers. `routes` are those of the routers in `app`, which does not tell them itself;
     `also_allowed` completes the Allow field with methods answered outside of `app`.
     """
@@ -56,7 +64,9 @@ def install(app: FastAPI, *, routes: Sequence[BaseRoute] = (), also_allowed: Als
         application = getattr(app.state, "application", None)
         if application is not None:
             record_refusal(request.scope, failure, audit=application.audit)
-        return _respond(request, failure, status=_status_of(error))
+        status = _status_of(error)
+        page = as_page(request, failure, status or status_of(failure))
+        return _respond(request, failure, status=status) if page is None else _reported(request, failure, page)
 
     for kind in (ChitramError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
@@ -112,6 +122,11 @@ def _allowed(request: Request, error: HTTPException, *, routes: Sequence[BaseRou
         if route.path == matching[0].path and route.include_in_schema:
             methods.update(route.methods or ())
     return methods
+
+
+def _reported(request: Request, error: ChitramError, page: Response) -> Response:
+    report(error, request_id=request_id(request.scope))
+    return page
 
 
 def _respond(request: Request, error: ChitramError, *, status: int | None) -> Response:

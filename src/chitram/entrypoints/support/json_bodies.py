@@ -52,6 +52,16 @@ async def read_json_or_form(request: Request, model: type[Model]) -> Model:
     return await (read_form if _content_type(request) == FORM else read_json)(request, model)
 
 
+async def read_pairs(request: Request, *, most: int = MAX_FORM_FIELDS) -> list[tuple[str, str]]:
+    """The fields of a URL-encoded form in their order; names may come more than once. Errors as of `read_json`."""
+    if _content_type(request) != FORM:
+        raise InvalidRequest("The body has to be a URL-encoded form.", details={"field": "content-type"})
+    pairs = _pairs(await _read(request), most=most)
+    for name, value in pairs:
+        _check_texts({name: value})
+    return pairs
+
+
 def parse_json(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. InvalidRequest, ValidationFailed."""
     try:
@@ -68,13 +78,16 @@ def parse_json(body: bytes) -> dict[str, Any]:
 
 def parse_form(body: bytes) -> dict[str, str]:
     """The fields of a URL-encoded form. InvalidRequest, ValidationFailed."""
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
-    except ValueError:
-        raise InvalidRequest("The form is not well-formed.") from None
-    fields: dict[str, str] = _unambiguous(pairs)
+    fields: dict[str, str] = _unambiguous(_pairs(body, most=MAX_FORM_FIELDS))
     _check_texts(fields)
     return fields
+
+
+def _pairs(body: bytes, *, most: int) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=most)
+    except ValueError:
+        raise InvalidRequest("The form is not well-formed.") from None
 
 
 def validated(model: type[Model], value: Mapping[str, Any]) -> Model:

@@ -67,8 +67,18 @@ class ImageRepository(Protocol):
         """Public images whose blob is not broken, newest first, then by id."""
         ...
 
-    async def list_owned(self, owner_id: str, *, after: Position | None, limit: int) -> Sequence[ImageRecord]:
-        """Every image of the owner, newest first, then by id."""
+    async def list_owned(
+        self,
+        owner_id: str,
+        *,
+        after: Position | None,
+        limit: int,
+        oldest_first: bool = False,
+        name: str | None = None,
+    ) -> Sequence[ImageRecord]:
+        """Every image of the owner, newest first, then by id, or the other way round; with `name` only those whose
+        title or file name contains it, whatever its case.
+        """
         ...
 
     async def similar(

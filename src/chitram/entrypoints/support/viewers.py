@@ -1,4 +1,4 @@
-"""Who sent a request to the API."""
+"""Who sent a request."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Rate limits of the API's routes."""
+"""Rate limits of routes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

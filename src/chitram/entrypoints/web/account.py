@@ -1,0 +1,232 @@
+"""Everything about one's account: sessions, API tokens, the password, giving it up."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from chitram.domain.access import Viewer
+from chitram.domain.api_tokens import MAX_TOKEN_NAME, ApiToken, Scope
+from chitram.domain.errors import InvalidCredentials, ValidationFailed
+from chitram.domain.sessions import Session
+from chitram.entrypoints.support.limits import count_attempt
+from chitram.entrypoints.support.links import IMAGES_PATH, base_url
+from chitram.entrypoints.support.wiring import gate, wired
+from chitram.entrypoints.web.forms import errors_of, read_choices, read_fields
+from chitram.entrypoints.web.pictures import day
+from chitram.entrypoints.web.rendering import Notice
+from chitram.entrypoints.web.usage import usage_of
+from chitram.entrypoints.web.visitors import member_of, pages, require_member, require_own_form, sender_of
+
+router = APIRouter(include_in_schema=False)
+
+_SEE_OTHER = 303
+#: What the page says when it comes back from a form.
+_DONE = frozenset({"ended", "revoked"})
+#: How long a new token may be good, in days; empty: until it is revoked.
+_LIVES = {"": None, "7": 7, "30": 30, "90": 90, "365": 365}
+
+
+@router.get("/account")
+async def account_page(request: Request, done: str = "") -> Response:
+    """Sessions, API tokens, password, and giving the account up."""
+    viewer = await member_of(request)
+    return await _account_page(request, viewer, done=done)
+
+
+@router.post("/account/sessions/end")
+async def end_other_sessions(request: Request) -> Response:
+    """Log out everywhere but here."""
+    viewer, _ = await _member_form(request)
+    await wired(request).sessions.end(viewer, session_id=None)
+    return RedirectResponse("/account?done=ended", _SEE_OTHER)
+
+
+@router.post("/account/sessions/{session_id}/end")
+async def end_session(request: Request, session_id: str) -> Response:
+    """Log out in one other place."""
+    viewer, _ = await _member_form(request)
+    await wired(request).sessions.end(viewer, session_id=session_id)
+    return RedirectResponse("/account?done=ended", _SEE_OTHER)
+
+
+@router.post("/account/tokens")
+async def make_token(request: Request) -> Response:
+    """A new API token. Its secret is on the page that answers, and nowhere else."""
+    viewer = await sender_of(request)
+    fields, scopes = await read_choices(request, "scopes")
+    require_own_form(request, viewer, fields)
+    require_member(request, viewer)
+    form = {"name": fields.get("name", "").strip(), "scopes": scopes, "days": fields.get("days", "")}
+    try:
+        token, secret = await _make_token(request, viewer, form)
+    except ValidationFailed as error:
+        return await _account_page(request, viewer, token_form=form, errors=errors_of(error), status=422)
+    return await _account_page(request, viewer, new_token=_new_token(request, token, secret))
+
+
+@router.post("/account/tokens/{token_id}/revoke")
+async def revoke_token(request: Request, token_id: str) -> Response:
+    """Revoke an API token."""
+    viewer, _ = await _member_form(request)
+    await wired(request).api_tokens.revoke(viewer, token_id=token_id)
+    return RedirectResponse("/account?done=revoked", _SEE_OTHER)
+
+
+@router.post("/account/password")
+async def change_password(request: Request) -> Response:
+    """Change the password, and log in again with the new one."""
+    viewer, fields = await _member_form(request)
+    try:
+        await count_attempt(request, viewer=viewer)
+        await wired(request).accounts.change_password(
+            viewer,
+            current=fields.get("current_password", ""),
+            new=fields.get("new_password", ""),
+            keep_api_tokens=fields.get("keep_api_tokens") == "yes",
+        )
+    except InvalidCredentials:
+        return await _account_page(request, viewer, errors=_wrong(request, "current_password"), status=422)
+    except ValidationFailed as error:
+        return await _account_page(request, viewer, errors=errors_of(error), status=422)
+    gate(request).forget(request.scope, viewer)
+    return RedirectResponse("/login?changed=1", _SEE_OTHER)
+
+
+@router.post("/account/delete")
+async def give_up(request: Request) -> Response:
+    """Give the account up."""
+    viewer, fields = await _member_form(request)
+    images = fields.get("images")
+    try:
+        if images not in ("delete", "keep"):
+            raise ValidationFailed(details={"errors": [{"field": "images", "message": "Choose one of the two."}]})
+        await count_attempt(request, viewer=viewer)
+        await wired(request).accounts.delete(
+            viewer, password=fields.get("password", ""), images="keep" if images == "keep" else "delete"
+        )
+    except InvalidCredentials:
+        return await _account_page(request, viewer, errors=_wrong(request, "leave_password"), status=422)
+    gate(request).forget(request.scope, viewer)
+    return RedirectResponse("/?left=1", _SEE_OTHER)
+
+
+async def _member_form(request: Request) -> tuple[Viewer, dict[str, str]]:
+    """Who sent a form of this page, and its fields. LoginNeeded, CsrfRefused."""
+    viewer = await sender_of(request)
+    fields = await read_fields(request)
+    require_own_form(request, viewer, fields)
+    require_member(request, viewer)
+    return viewer, fields
+
+
+async def _account_page(
+    request: Request,
+    viewer: Viewer,
+    *,
+    done: str = "",
+    status: int = 200,
+    errors: dict[str, str] | None = None,
+    token_form: dict[str, Any] | None = None,
+    new_token: dict[str, Any] | None = None,
+) -> Response:
+    application, shown = wired(request), pages(request)
+    sessions = await application.sessions.list(viewer)
+    tokens = await application.api_tokens.list(viewer)
+    names = ("name", "scopes", "current_password", "new_password", "leave_password")
+    return shown.page(
+        request,
+        "account",
+        viewer=viewer,
+        current="account",
+        status=status,
+        notices=(Notice("good", shown.texts(f"account.{done}")),) if done in _DONE else (),
+        # It may show a secret, which is nothing for the disk.
+        headers={"Cache-Control": "no-store"},
+        sessions=[_session(each, viewer) for each in sessions],
+        tokens=[_token(request, each) for each in tokens],
+        usage=usage_of(await application.accounts.usage(viewer), texts=shown.texts),
+        token_form=token_form or {"name": "", "scopes": [Scope.UPLOAD.value], "days": ""},
+        new_token=new_token,
+        errors={name: (errors or {}).get(name) for name in names},
+    )
+
+
+async def _make_token(request: Request, viewer: Viewer, form: dict[str, Any]) -> tuple[ApiToken, str]:
+    name = form["name"]
+    if not name or len(name) > MAX_TOKEN_NAME or not name.isprintable():
+        raise _unfit("name", f"Give it a name of at most {MAX_TOKEN_NAME} characters.")
+    if form["days"] not in _LIVES or any(scope not in list(Scope) for scope in form["scopes"]):
+        raise _unfit("scopes", "Choose from the list.")
+    days = _LIVES[form["days"]]
+    return await wired(request).api_tokens.create(
+        viewer,
+        name=name,
+        scopes=frozenset(Scope(scope) for scope in form["scopes"]),
+        expires_at=_now(request) + timedelta(days=days) if days is not None else None,
+    )
+
+
+def _now(request: Request) -> datetime:
+    return wired(request).clock.now()
+
+
+def _new_token(request: Request, token: ApiToken, secret: str) -> dict[str, Any]:
+    """What is shown of a new token: the secret, and where it may upload, how to."""
+    base = base_url(request.scope, public_url=wired(request).settings.app.public_url)
+    shown: dict[str, Any] = {"name": token.name, "secret": secret, "curl": None, "sharex": None}
+    if Scope.UPLOAD in token.scopes:
+        upload = f"{base}{IMAGES_PATH}upload"
+        shown["curl"] = f"curl -H 'Authorization: Bearer {secret}' -F file=@picture.jpg {upload}"
+        shown["sharex"] = json.dumps(_sharex(base, upload, secret), indent=2)
+    return shown
+
+
+def _sharex(base: str, upload: str, secret: str) -> dict[str, Any]:
+    """A custom uploader of ShareX."""
+    return {
+        "Version": "17.0.0",
+        "Name": f"Chitram ({base.partition('://')[2]})",
+        "DestinationType": "ImageUploader",
+        "RequestMethod": "POST",
+        "RequestURL": upload,
+        "Headers": {"Authorization": f"Bearer {secret}"},
+        "Body": "MultipartFormData",
+        "FileFormName": "file",
+        "URL": "{json:url}",
+        "ThumbnailURL": "{json:thumbnail_url}",
+        "ErrorMessage": "{json:detail.message}",
+    }
+
+
+def _session(session: Session, viewer: Viewer) -> dict[str, Any]:
+    present = viewer.session
+    return {
+        "id": session.id,
+        "agent": session.user_agent,
+        "address": session.address,
+        "last_used": day(session.last_used_at),
+        "present": present is not None and session.id == present.id,
+    }
+
+
+def _token(request: Request, token: ApiToken) -> dict[str, Any]:
+    texts = pages(request).texts
+    until, used = token.expires_at, token.last_used_at
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scopes": sorted(scope.value for scope in token.scopes),
+        "until": texts("account.until", date=day(until)) if until else texts("account.no_end"),
+        "used": texts("account.used", date=day(used)) if used else texts("account.never_used"),
+    }
+
+
+def _wrong(request: Request, field: str) -> dict[str, str]:
+    return {field: pages(request).texts("account.wrong_password")}
+
+
+def _unfit(field: str, message: str) -> ValidationFailed:
+    return ValidationFailed(details={"errors": [{"field": field, "message": message}]})

@@ -1,0 +1,137 @@
+"""One's own pictures: finding, choosing, changing and deleting several."""
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from chitram.domain.access import Viewer, owns
+from chitram.domain.errors import Forbidden, ImageNotFound
+from chitram.domain.images import Edit, ImageRecord, Visibility
+from chitram.entrypoints.support.pagination import decode_cursor, encode_cursor
+from chitram.entrypoints.support.wiring import wired
+from chitram.entrypoints.web.forms import read_choices
+from chitram.entrypoints.web.pictures import tile
+from chitram.entrypoints.web.rendering import Notice
+from chitram.entrypoints.web.usage import usage_of
+from chitram.entrypoints.web.visitors import (
+    is_partial,
+    member_of,
+    pages,
+    require_member,
+    require_own_form,
+    sender_of,
+)
+
+router = APIRouter(include_in_schema=False)
+
+PAGE_SIZE = 40
+_SEE_OTHER = 303
+
+Sort = Literal["newest", "oldest"]
+
+
+@router.get("/my-images")
+async def my_images(
+    request: Request,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    name: Annotated[str, Query(max_length=100)] = "",
+    sort: Sort = "newest",
+    deleted: Annotated[int, Query(ge=0, le=1000)] = 0,
+    changed: Annotated[int, Query(ge=0, le=1000)] = 0,
+    chosen: str = "",
+) -> Response:
+    """A page of the viewer's own pictures; for htmx its tiles alone."""
+    viewer = await member_of(request)
+    application, shown = wired(request), pages(request)
+    after = None if cursor is None else decode_cursor(cursor, secrets=application.secrets)
+    page = await application.images.list_owned(
+        viewer=viewer, after=after, limit=PAGE_SIZE, oldest_first=sort == "oldest", name=name.strip() or None
+    )
+    query = {"name": name, "sort": sort}
+    following = {"cursor": encode_cursor(page.next, secret=application.secrets[0])} if page.next else {}
+    values: dict[str, Any] = {
+        "images": [tile(record, texts=shown.texts) for record in page.records],
+        "next_page": f"/my-images?{urlencode(query | following)}" if following else None,
+    }
+    if is_partial(request):
+        return shown.partial("more_my_tiles", **values)
+    said = ((deleted, "deleted"), (changed, "changed"))
+    notices = [Notice("good", shown.texts(f"mine.{key}", count=count)) for count, key in said if count]
+    if chosen == "none":
+        notices.append(Notice("warning", shown.texts("mine.none_chosen")))
+    return shown.page(
+        request,
+        "my_images",
+        viewer=viewer,
+        current="my-images",
+        notices=tuple(notices),
+        usage=usage_of(await application.accounts.usage(viewer), texts=shown.texts),
+        filtered=bool(name.strip()) or cursor is not None,
+        wanted=name,
+        sort=sort,
+        **values,
+    )
+
+
+@router.post("/my-images")
+async def change_chosen(request: Request) -> Response:
+    """Change or delete the chosen pictures; a deletion is asked for once more."""
+    viewer = await sender_of(request)
+    fields, chosen = await read_choices(request, "image")
+    require_own_form(request, viewer, fields)
+    require_member(request, viewer)
+    records = await _own(request, chosen, viewer)
+    if not records:
+        return RedirectResponse("/my-images?chosen=none", _SEE_OTHER)
+    if fields.get("action") == "delete":
+        if fields.get("confirmed") != "yes":
+            return _ask(request, viewer, records)
+        return RedirectResponse(f"/my-images?deleted={await _delete(request, viewer, records)}", _SEE_OTHER)
+    visibility = fields.get("visibility", "")
+    if visibility not in list(Visibility):
+        return RedirectResponse("/my-images", _SEE_OTHER)
+    edit = Edit(changed=frozenset({"visibility"}), visibility=Visibility(visibility))
+    return RedirectResponse(f"/my-images?changed={await _edit(request, viewer, records, edit)}", _SEE_OTHER)
+
+
+def _ask(request: Request, viewer: Viewer, records: list[ImageRecord]) -> Response:
+    shown = pages(request)
+    images = [tile(record, texts=shown.texts) for record in records]
+    return shown.page(request, "delete_chosen", viewer=viewer, current="my-images", images=images)
+
+
+async def _own(request: Request, chosen: list[str], viewer: Viewer) -> list[ImageRecord]:
+    """Those of the chosen images that are the viewer's, and still there."""
+    found = []
+    for image_id in chosen:
+        try:
+            record = (await wired(request).images.find(image_id, viewer=viewer)).record
+        except ImageNotFound:
+            continue
+        if owns(record.image, viewer):
+            found.append(record)
+    return found
+
+
+async def _delete(request: Request, viewer: Viewer, records: list[ImageRecord]) -> int:
+    done = 0
+    for record in records:
+        try:
+            await wired(request).images.delete(record.image.id, viewer=viewer)
+        except (ImageNotFound, Forbidden):
+            continue  # somebody was faster
+        done += 1
+    return done
+
+
+async def _edit(request: Request, viewer: Viewer, records: list[ImageRecord], edit: Edit) -> int:
+    done = 0
+    for record in records:
+        try:
+            await wired(request).ownership.edit(record.image.id, edit=edit, viewer=viewer)
+        except (ImageNotFound, Forbidden):
+            continue  # somebody was faster
+        done += 1
+    return done

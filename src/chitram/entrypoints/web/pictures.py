@@ -1,0 +1,116 @@
+"""Images as the templates show them."""
+
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from chitram.domain.images import ImageRecord, Visibility
+from chitram.domain.media import FORMATS, THUMBNAIL_SIZES
+from chitram.entrypoints.support.representations import timestamp
+from chitram.entrypoints.web.catalogue import Catalogue
+
+#: Rows that a column's width has in the gallery, and the shapes of tiles that its style sheet knows.
+ROWS, LOWEST, TALLEST = 20, 8, 60
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>&]")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def tile(record: ImageRecord, *, texts: Catalogue) -> dict[str, Any]:
+    """What a list shows of an image. Addresses begin with `/`."""
+    image, blob = record.image, record.blob
+    name = image.title or image.filename
+    return {
+        "id": image.id,
+        "name": name,
+        "alt": texts("gallery.alt", name=name, date=day(image.created_at)),
+        "page": page_path(record),
+        "thumbnails": {size: thumbnail_path(record, size) for size in sorted(THUMBNAIL_SIZES)},
+        "widths": {size: _scaled_width(record, size) for size in sorted(THUMBNAIL_SIZES)},
+        "width": blob.width,
+        "height": blob.height,
+        "placeholder": blob.placeholder,
+        "span": min(TALLEST, max(LOWEST, round(ROWS * blob.height / blob.width) + 1)),
+        "visibility": image.visibility.value,
+        "size": size_text(blob.size),
+    }
+
+
+def detail(record: ImageRecord, *, base: str, texts: Catalogue) -> dict[str, Any]:
+    """What an image's page shows. `base`: what absolute addresses begin with."""
+    image, blob = record.image, record.blob
+    shown = tile(record, texts=texts)
+    largest = max(THUMBNAIL_SIZES)
+    sources = [(shown["thumbnails"][largest], shown["widths"][largest])] if blob.thumbnail_ready else []
+    page, url = base + page_path(record), base + original_path(record)
+    return shown | {
+        "filename": image.filename,
+        "description": image.description,
+        "summary": (image.description or texts("image.summary", name=shown["name"]))[:300],
+        "content_type": blob.content_type,
+        "format": FORMATS[blob.content_type].name,
+        "created_at": timestamp(image.created_at),
+        "date": day(image.created_at),
+        "sha256": blob.sha256,
+        "problem": blob.broken_reason,
+        "shared": image.visibility is not Visibility.PRIVATE,
+        "indexed": image.visibility is Visibility.PUBLIC,
+        "page_url": page,
+        "url": url,
+        "display_url": original_path(record),
+        "srcset": ", ".join(f"{path} {width}w" for path, width in [*sources, (original_path(record), blob.width)]),
+        "download_url": f"{original_path(record)}&download=1",
+        "oembed_url": f"{base}/oembed?url={quote(page, safe='')}",
+        "links": links(shown["name"], page=page, url=url),
+    }
+
+
+def links(name: str, *, page: str, url: str) -> list[dict[str, str]]:
+    """The forms in which an image is shared; `kind` and `text` each."""
+    # What means something in Markdown would end the text too early, or never.
+    plain = _MARKDOWN.sub(r"\\\g<0>", name.replace("\n", " "))
+    quoted = name.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    forms = {
+        "page": page,
+        "direct": url,
+        "markdown": f"[![{plain}]({url})]({page})",
+        "html": f'<a href="{page}"><img src="{url}" alt="{quoted}"></a>',
+        "bbcode": f"[url={page}][img]{url}[/img][/url]",
+    }
+    return [{"kind": kind, "text": text} for kind, text in forms.items()]
+
+
+def page_path(record: ImageRecord) -> str:
+    """The page of an image."""
+    return f"/image/{record.image.id}"
+
+
+def original_path(record: ImageRecord) -> str:
+    """The bytes of an image under their short address, with the content version."""
+    return f"/i/{record.image.id}.{FORMATS[record.blob.content_type].extension}?v={record.version}"
+
+
+def thumbnail_path(record: ImageRecord, size: int) -> str:
+    """A thumbnail under its short address, with the content version."""
+    extension = FORMATS[record.blob.thumbnail_type or "image/jpeg"].extension
+    return f"/i/{record.image.id}/{size}.{extension}?v={record.version}"
+
+
+def day(moment: datetime) -> str:
+    """`23 Nov 2026`."""
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+
+
+def size_text(size: int) -> str:
+    """`size` bytes for people: `312 kB`, `2.1 MB`."""
+    if size < 1_000_000:
+        return f"{max(1, round(size / 1000))} kB"
+    if size < 1_000_000_000:
+        return f"{size / 1_000_000:.1f} MB"
+    return f"{size / 1_000_000_000:.2f} GB"
+
+
+def _scaled_width(record: ImageRecord, size: int) -> int:
+    blob = record.blob
+    longest = max(blob.width, blob.height)
+    return blob.width if longest <= size else max(1, round(blob.width * size / longest))

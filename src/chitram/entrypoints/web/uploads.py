@@ -1,0 +1,112 @@
+"""Uploading: the page that scripts make swift, and the form that works without."""
+
+import secrets
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from chitram.domain.access import Viewer
+from chitram.domain.api_tokens import Scope
+from chitram.domain.errors import ChitramError, Unauthorized, ValidationFailed
+from chitram.domain.images import Visibility
+from chitram.domain.media import describe_formats
+from chitram.domain.uploads import Uploaded
+from chitram.entrypoints.support.errors import status_of
+from chitram.entrypoints.support.links import base_url
+from chitram.entrypoints.support.receiving import receive_upload
+from chitram.entrypoints.support.wiring import wired
+from chitram.entrypoints.web.forms import errors_of
+from chitram.entrypoints.web.pictures import detail, page_path, size_text
+from chitram.entrypoints.web.visitors import pages, sender_of, visitor_of
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/upload")
+async def upload_page(request: Request) -> Response:
+    """Where pictures are uploaded."""
+    return _page(request, await visitor_of(request))
+
+
+@router.post("/upload")
+async def upload(request: Request) -> Response:
+    """One picture by a plain form. Its page follows; a stranger is shown the delete token first."""
+    application, viewer = wired(request), await sender_of(request)
+    try:
+        application.admission.require_uploader(viewer)
+        uploaded = await receive_upload(request, viewer, key=None)
+    except ChitramError as error:
+        application.metrics.upload_refused(error.code)
+        return _page(request, viewer, error=error)
+    application.metrics.upload_finished(uploaded.record.blob.size)
+    if uploaded.delete_token is None:
+        return RedirectResponse(page_path(uploaded.record), status_code=303)
+    return _uploaded_page(request, viewer, uploaded)
+
+
+def _page(request: Request, viewer: Viewer, *, error: ChitramError | None = None) -> Response:
+    shown, settings = pages(request), wired(request).settings.uploads
+    return shown.page(
+        request,
+        "upload",
+        viewer=viewer,
+        status=status_of(error) if error else 200,
+        headers={"Retry-After": str(max(1, round(error.retry_after)))} if error and error.retry_after else None,
+        current="upload",
+        allowed=_may_upload(request, viewer),
+        error=_message(request, error) if error else None,
+        visibility=settings.default_visibility.value,
+        visibilities=[choice.value for choice in _visibilities(viewer)],
+        idempotency_key=secrets.token_urlsafe(24),
+        limits=_limits(request),
+    )
+
+
+def _message(request: Request, error: ChitramError) -> str:
+    texts, settings = pages(request).texts, wired(request).settings.uploads
+    problems = errors_of(error) if isinstance(error, ValidationFailed) else {}
+    if "file" in problems:
+        return texts("upload.no_file")
+    if problems:
+        return "; ".join(f"{field}: {message}" for field, message in problems.items())
+    return texts.error(error.code, otherwise=error.message).replace("{limit}", size_text(settings.max_file_size))
+
+
+def _uploaded_page(request: Request, viewer: Viewer, uploaded: Uploaded) -> Response:
+    """The link and the delete token, which are told this once."""
+    shown = pages(request)
+    base = base_url(request.scope, public_url=wired(request).settings.app.public_url)
+    return shown.page(
+        request,
+        "uploaded",
+        viewer=viewer,
+        status=201,
+        current="upload",
+        headers={"Cache-Control": "no-store"},
+        image=detail(uploaded.record, base=base, texts=shown.texts),
+        delete_token=uploaded.delete_token,
+    )
+
+
+def _may_upload(request: Request, viewer: Viewer) -> bool:
+    try:
+        wired(request).admission.require_uploader(viewer)
+    except Unauthorized:
+        return False
+    return True
+
+
+def _visibilities(viewer: Viewer) -> list[Visibility]:
+    choices = [Visibility.UNLISTED, Visibility.PUBLIC]
+    return [*choices, Visibility.PRIVATE] if viewer.may(Scope.UPLOAD) else choices
+
+
+def _limits(request: Request) -> dict[str, Any]:
+    uploads = wired(request).settings.uploads
+    return {
+        "max_bytes": uploads.max_file_size,
+        "types": list(uploads.allowed_content_types),
+        "formats": describe_formats(frozenset(uploads.allowed_content_types)),
+        "size": size_text(uploads.max_file_size),
+    }
