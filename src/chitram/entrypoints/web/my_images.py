@@ -10,6 +10,7 @@ from chitram.domain.access import Viewer, owns
 from chitram.domain.errors import Forbidden, ImageNotFound
 from chitram.domain.images import Edit, ImageRecord, Visibility
 from chitram.entrypoints.support.pagination import decode_cursor, encode_cursor
+from chitram.entrypoints.support.texts import one_line
 from chitram.entrypoints.support.wiring import wired
 from chitram.entrypoints.web.forms import read_choices
 from chitram.entrypoints.web.pictures import tile
@@ -45,9 +46,10 @@ async def my_images(
     """A page of the viewer's own pictures; for htmx its tiles alone."""
     viewer = await member_of(request)
     application, shown = wired(request), pages(request)
+    wanted = one_line(name)
     after = None if cursor is None else decode_cursor(cursor, secrets=application.secrets)
     page = await application.images.list_owned(
-        viewer=viewer, after=after, limit=PAGE_SIZE, oldest_first=sort == "oldest", name=name.strip() or None
+        viewer=viewer, after=after, limit=PAGE_SIZE, oldest_first=sort == "oldest", name=wanted
     )
     query = {"name": name, "sort": sort}
     following = {"cursor": encode_cursor(page.next, secret=application.secrets[0])} if page.next else {}
@@ -68,7 +70,7 @@ async def my_images(
         current="my-images",
         notices=tuple(notices),
         usage=usage_of(await application.accounts.usage(viewer), texts=shown.texts),
-        filtered=bool(name.strip()) or cursor is not None,
+        filtered=wanted is not None or cursor is not None,
         wanted=name,
         sort=sort,
         **values,
