@@ -73,6 +73,64 @@ class TestOwnedList:
                 after = Position(page[-1].image.created_at, page[-1].image.id)
         assert listed == [i.id for i in sorted(mine, key=lambda image: (image.created_at, image.id), reverse=True)]
 
+    async def test_the_oldest_first(self, database):
+        generator = random.Random(7)
+        async with database.begin() as work:
+            await add_user(work, 1)
+            await add_user(work, 2)
+            blob = await add_blob(work)
+            times = [generator.choice([0, 0, 1e-6, 2]) for _ in range(12)]
+            images = [
+                await add_owned(
+                    work, number, blob_id=blob.id, owner_id=user_id_of(1 + number % 2), created_at=later(time)
+                )
+                for number, time in enumerate(times)
+            ]
+            listed: list[str] = []
+            after = None
+            while page := await work.images.list_owned(MINE, after=after, limit=2, oldest_first=True):
+                listed += [record.image.id for record in page]
+                after = Position(page[-1].image.created_at, page[-1].image.id)
+        mine = [image for image in images if image.owner_id == MINE]
+        assert listed == [i.id for i in sorted(mine, key=lambda image: (image.created_at, image.id))]
+
+    @pytest.mark.parametrize(
+        ("name", "numbers"),
+        [
+            ("sea", [0, 1, 3]),
+            ("SEA", [0, 1, 3]),
+            ("a b", [3]),
+            ("%", [4]),
+            ("_", [4]),
+            ("\\", [5]),
+            ("'", [5]),
+            ("చిత్రం", [6]),
+            ("zebra", []),
+            ("", [0, 1, 2, 3, 4, 5, 6]),
+        ],
+    )
+    async def test_whose_title_or_file_name_contains_a_text(self, database, name, numbers):
+        names = [
+            ("The Sea.jpg", None),
+            ("1.jpg", "at sea"),
+            ("hill.jpg", "hill"),
+            ("sea a B.jpg", "hill"),
+            ("100%_x.jpg", None),
+            ("it's\\.jpg", None),
+            ("చిత్రం.jpg", None),
+        ]
+        async with database.begin() as work:
+            await add_user(work, 1)
+            await add_user(work, 2)
+            blob = await add_blob(work)
+            for number, (filename, title) in enumerate(names):
+                await add_owned(work, number, blob_id=blob.id, filename=filename, title=title, created_at=later(number))
+                texts = {"filename": filename, "title": title}
+                await add_owned(work, 10 + number, blob_id=blob.id, owner_id=THEIRS, **texts)
+            for oldest_first in (True, False):
+                found = await work.images.list_owned(MINE, after=None, limit=9, oldest_first=oldest_first, name=name)
+                assert [int(record.image.id[5:]) for record in found] == numbers[:: 1 if oldest_first else -1]
+
 
 class TestTwins:
     async def test_the_oldest_of_the_same_account_with_the_same_bytes(self, database):
