@@ -156,6 +156,9 @@ def test_slow_bodies_of_many_addresses_are_given_up(server: Server):
                 connections(server, 3, address=f"127.0.0.{n + 2}", sending=SLOW_UPLOAD)
             )
         ]
+        deadline = time.monotonic() + DEADLINE / 2
+        while active_uploads(server) != "10/10 active" and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert active_uploads(server) == "10/10 active"
         upload_ok(server)
         assert set(endings(slow)) == {408}

@@ -100,6 +100,9 @@ class UploadForm:
                 await self._read_field(await self._next_part())
         except _Ended:
             pass
+        # However the bytes were cut into chunks: what came after the file is known to be none of it now.
+        if self._received - self._file_bytes > MAX_OVERHEAD:
+            raise _too_much_beside()
         self._judge_digests(self._body_hash.hexdigest())
 
     def _check_head(self) -> None:
@@ -152,7 +155,7 @@ class UploadForm:
         self._received += len(chunk)
         # Not the chunk that may still end with the file: the overhead is judged by what came before it.
         if self._received - len(chunk) - self._file_bytes > MAX_OVERHEAD:
-            raise InvalidRequest("There is too much beside the file in this form.")
+            raise _too_much_beside()
         if self._content_sha256 is not None or self._repr_sha256 is not None:
             self._body_hash.update(chunk)
 
@@ -200,6 +203,10 @@ class UploadForm:
             self.fields[name] = value.decode()
         except UnicodeDecodeError:
             raise InvalidRequest("A field of the form is not UTF-8.", details={"field": name[:64]}) from None
+
+
+def _too_much_beside() -> InvalidRequest:
+    return InvalidRequest("There is too much beside the file in this form.")
 
 
 def _no_file() -> ValidationFailed:
