@@ -5,7 +5,7 @@ HTTP status codes are not known here: one table at the edge maps codes to them.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ChitramError(Exception):
@@ -67,6 +67,11 @@ class InvalidRequest(ChitramError):
 class ValidationFailed(ChitramError):
     code = "VALIDATION_ERROR"
     default_message = "The request is not valid."
+
+    @classmethod
+    def of(cls, field: str, message: str) -> Self:
+        """One field that is not as it should be; `message` says how it should be."""
+        return cls(details={"errors": [{"field": field, "message": message}]})
 
 
 class ChecksumMismatch(ChitramError):

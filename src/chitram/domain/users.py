@@ -83,4 +83,4 @@ def check_password(password: str, *, is_known: Callable[[str], bool], field: str
     elif is_known(password):
         problem = "is one of those that everybody tries first"
     if problem is not None:
-        raise ValidationFailed(details={"errors": [{"field": field, "message": problem}]})
+        raise ValidationFailed.of(field, problem)

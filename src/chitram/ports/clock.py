@@ -37,10 +37,6 @@ class Identifiers(Protocol):
         """43 URL-safe characters: 256 random bits."""
         ...
 
-    def delete_token(self) -> str:
-        """43 URL-safe characters: 256 random bits."""
-        ...
-
     def jitter(self) -> float:
         """A random number in [0, 1)."""
         ...

@@ -32,9 +32,9 @@ class ApiTokens:
         user, session = require_session(viewer)
         now = self._clock.now()
         if not scopes:
-            raise _unfit("scopes", "must name at least one")
+            raise ValidationFailed.of("scopes", "must name at least one")
         if expires_at is not None and expires_at <= now:
-            raise _unfit("expires_at", "lies in the past")
+            raise ValidationFailed.of("expires_at", "lies in the past")
         secret = API_TOKEN_PREFIX + self._identifiers.secret()
         token = ApiToken(
             id=self._identifiers.opaque_id(),
@@ -51,7 +51,7 @@ class ApiTokens:
                 raise Unauthorized
             await work.api_tokens.remove_expired(user.id, now=now)
             if len(await work.api_tokens.of_user(user.id)) >= MAX_TOKENS:
-                raise _unfit("name", f"an account has at most {MAX_TOKENS} tokens; revoke one first")
+                raise ValidationFailed.of("name", f"an account has at most {MAX_TOKENS} tokens; revoke one first")
             await work.api_tokens.add(token)
         details = {"scopes": sorted(scopes)}
         self._audit.record(AuditEvent(AuditAction.TOKEN_CREATE, user.id, token.id, viewer.address, details=details))
@@ -69,7 +69,3 @@ class ApiTokens:
         if not found:
             raise TokenNotFound
         self._audit.record(AuditEvent(AuditAction.TOKEN_REVOKE, user.id, token_id or "all", viewer.address))
-
-
-def _unfit(field: str, message: str) -> ValidationFailed:
-    return ValidationFailed(details={"errors": [{"field": field, "message": message}]})

@@ -67,8 +67,5 @@ class SystemIdentifiers:
     def secret(self) -> str:
         return secrets.token_urlsafe(32)
 
-    def delete_token(self) -> str:
-        return secrets.token_urlsafe(32)
-
     def jitter(self) -> float:
         return _RANDOM.random()

@@ -6,6 +6,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 
 from chitram.domain.errors import NotFound
+from chitram.entrypoints.support.asgi import accepts_gzip
 from chitram.entrypoints.support.exchange import PAGE_REFERRER_POLICY
 
 # Swagger UI sets style attributes and shows its icons as data: images; scripts come from files alone.
@@ -47,7 +48,7 @@ def _asset(request: Request, name: str) -> Response:
         return Response((ASSETS / name).read_bytes(), media_type=TYPES[name], headers=headers)
     data = (ASSETS / f"{name}.gz").read_bytes()
     headers["Vary"] = "Accept-Encoding"
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if accepts_gzip(request.scope):
         headers["Content-Encoding"] = "gzip"
     else:
         data = gzip.decompress(data)

@@ -5,14 +5,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from chitram.domain.errors import ChitramError, MethodNotAllowed
+from chitram.domain.errors import ChitramError, MethodNotAllowed, ValidationFailed
 from chitram.domain.images import Visibility
 from chitram.domain.uploads import Uploaded
 from chitram.entrypoints.api.openapi import errors, upload_links
 from chitram.entrypoints.api.replies import base_of, json_reply
 from chitram.entrypoints.support.asgi import header_map
 from chitram.entrypoints.support.links import IMAGES_PATH
-from chitram.entrypoints.support.queries import invalid_parameter, parse_query
+from chitram.entrypoints.support.queries import parse_query
 from chitram.entrypoints.support.receiving import KEY_PATTERN, receive_upload
 from chitram.entrypoints.support.representations import upload_response
 from chitram.entrypoints.support.schemas import UploadResponse
@@ -92,6 +92,6 @@ async def _receive(request: Request) -> Uploaded:
     wired(request).admission.require_uploader(viewer)
     if "visibility" in parse_query(request.scope["query_string"]):
         # Who wants a private image must not get another one for having asked in the wrong place.
-        raise invalid_parameter("visibility", "is a field of the form")
+        raise ValidationFailed.of("visibility", "is a field of the form")
     key = header_map(request.scope).get(b"idempotency-key")
     return await receive_upload(request, viewer, key=None if key is None else key.decode("latin-1"))

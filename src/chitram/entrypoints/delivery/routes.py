@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from chitram.domain.errors import ValidationFailed
 from chitram.domain.images import is_image_id
 from chitram.domain.media import DEFAULT_THUMBNAIL_SIZE, FORMATS, THUMBNAIL_SIZES
 from chitram.entrypoints.support.links import IMAGES_PATH
-from chitram.entrypoints.support.queries import invalid_parameter
 
 Kind = Literal["metadata", "file", "thumbnail"]
 
@@ -74,5 +74,5 @@ def thumbnail_size(query: Mapping[str, str]) -> int:
         return DEFAULT_THUMBNAIL_SIZE
     size = _SIZES.get(text)
     if size is None:
-        raise invalid_parameter("size", f"must be one of {', '.join(sorted(_SIZES, key=int))}")
+        raise ValidationFailed.of("size", f"must be one of {', '.join(sorted(_SIZES, key=int))}")
     return size

@@ -9,7 +9,6 @@ from chitram.domain.images import Visibility
 IMMUTABLE = b"public, max-age=31536000, immutable"
 BARE = b"public, max-age=300"
 PRIVATE = b"private, no-store"
-NO_STORE = b"no-store"
 #: For answers that may change at any moment: kept, but asked about each time.
 REVALIDATE = b"no-cache"
 

@@ -170,7 +170,7 @@ def _check_text(field: str, text: str) -> None:
 
 def _refuse(field: str, message: str) -> NoReturn:
     field = field.encode(errors="replace").decode()
-    raise ValidationFailed(details={"errors": [{"field": field, "message": message}]})
+    raise ValidationFailed.of(field, message)
 
 
 def _sentence(message: str) -> str:

@@ -42,4 +42,4 @@ def _mac(text: bytes, secret: bytes) -> bytes:
 
 
 def _invalid() -> ValidationFailed:
-    return ValidationFailed(details={"errors": [{"field": "cursor", "message": "This cursor was not made here."}]})
+    return ValidationFailed.of("cursor", "This cursor was not made here.")

@@ -22,13 +22,8 @@ def parse_query(query_string: bytes) -> dict[str, str]:
         names = [name for name, _ in pairs]
         for name in _SINGLE:
             if names.count(name) > 1:
-                raise invalid_parameter(name, "must be there only once")
+                raise ValidationFailed.of(name, "must be there only once")
     return query
-
-
-def invalid_parameter(name: str, message: str) -> ValidationFailed:
-    """The error for a parameter that is not as it should be."""
-    return ValidationFailed(details={"errors": [{"field": name, "message": message}]})
 
 
 def integer_parameter(query: Mapping[str, str], name: str, *, default: int, lowest: int, highest: int) -> int:
@@ -37,7 +32,7 @@ def integer_parameter(query: Mapping[str, str], name: str, *, default: int, lowe
     if text is None:
         return default
     if not _NUMBER.fullmatch(text) or not lowest <= int(text) <= highest:
-        raise invalid_parameter(name, f"must be a whole number from {lowest} to {highest}")
+        raise ValidationFailed.of(name, f"must be a whole number from {lowest} to {highest}")
     return int(text)
 
 

@@ -67,7 +67,7 @@ async def _receive(request: Request, viewer: Viewer, *, key: IdempotencyKey | No
 def _idempotency_key(text: str, viewer: Viewer, *, field: str) -> IdempotencyKey:
     if not _KEY.fullmatch(text):
         message = f"must have {MIN_KEY} to {MAX_KEY} visible ASCII characters"
-        raise ValidationFailed(details={"errors": [{"field": field, "message": message}]})
+        raise ValidationFailed.of(field, message)
     scope = f"user:{viewer.user_id}" if viewer.user is not None else f"address:{limit_subject(viewer.address)}"
     return IdempotencyKey(scope, text)
 
@@ -78,5 +78,5 @@ def _visibility(text: str | None, viewer: Viewer) -> Visibility | None:
     allowed = [choice for choice in Visibility if choice is not Visibility.PRIVATE or viewer.user is not None]
     if text not in allowed:
         message = f"must be {' or '.join(allowed)}; a private image needs an owner"
-        raise ValidationFailed(details={"errors": [{"field": "visibility", "message": message}]})
+        raise ValidationFailed.of("visibility", message)
     return Visibility(text)

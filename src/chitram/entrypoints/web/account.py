@@ -102,7 +102,7 @@ async def give_up(request: Request) -> Response:
     images = fields.get("images")
     try:
         if images not in ("delete", "keep"):
-            raise ValidationFailed(details={"errors": [{"field": "images", "message": "Choose one of the two."}]})
+            raise ValidationFailed.of("images", "Choose one of the two.")
         await count_attempt(request, viewer=viewer)
         await wired(request).accounts.delete(
             viewer, password=fields.get("password", ""), images="keep" if images == "keep" else "delete"
@@ -157,9 +157,9 @@ async def _account_page(
 async def _make_token(request: Request, viewer: Viewer, form: dict[str, Any]) -> tuple[ApiToken, str]:
     name = form["name"]
     if not name or len(name) > MAX_TOKEN_NAME or not name.isprintable():
-        raise _unfit("name", f"Give it a name of at most {MAX_TOKEN_NAME} characters.")
+        raise ValidationFailed.of("name", f"Give it a name of at most {MAX_TOKEN_NAME} characters.")
     if form["days"] not in _LIVES or any(scope not in list(Scope) for scope in form["scopes"]):
-        raise _unfit("scopes", "Choose from the list.")
+        raise ValidationFailed.of("scopes", "Choose from the list.")
     days = _LIVES[form["days"]]
     return await wired(request).api_tokens.create(
         viewer,
@@ -226,7 +226,3 @@ def _token(request: Request, token: ApiToken) -> dict[str, Any]:
 
 def _wrong(request: Request, field: str) -> dict[str, str]:
     return {field: pages(request).texts("account.wrong_password")}
-
-
-def _unfit(field: str, message: str) -> ValidationFailed:
-    return ValidationFailed(details={"errors": [{"field": field, "message": message}]})

@@ -9,7 +9,7 @@ from chitram.domain.errors import ValidationFailed
 from chitram.entrypoints.support.json_bodies import read_pairs
 
 #: Boxes that can be ticked in one form.
-MOST_CHOICES = 200
+MOST_CHOICES = 1000
 
 
 async def read_fields(request: Request) -> dict[str, str]:
@@ -21,7 +21,7 @@ async def read_choices(request: Request, name: str) -> tuple[dict[str, str], lis
     """The fields of a form, and every value of the field `name`, each once."""
     pairs = await read_pairs(request, most=MOST_CHOICES + 20)
     chosen = list(dict.fromkeys(value for key, value in pairs if key == name))
-    return dict(pairs), chosen[:MOST_CHOICES]
+    return dict(pairs), chosen
 
 
 def errors_of(error: ValidationFailed) -> dict[str, str]:

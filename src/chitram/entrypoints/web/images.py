@@ -157,7 +157,7 @@ def _edit(fields: dict[str, str]) -> Edit:
     """What the form asks for. ValidationFailed."""
     visibility = fields.get("visibility", "")
     if visibility not in list(Visibility):
-        raise ValidationFailed(details={"errors": [{"field": "visibility", "message": "Choose one of the three."}]})
+        raise ValidationFailed.of("visibility", "Choose one of the three.")
     return Edit(
         changed=frozenset({"title", "description", "visibility"}),
         visibility=Visibility(visibility),
@@ -168,7 +168,7 @@ def _edit(fields: dict[str, str]) -> Edit:
 
 def _checked(field: str, text: str | None, most: int) -> str | None:
     if text is not None and len(text) > most:
-        raise ValidationFailed(details={"errors": [{"field": field, "message": f"At most {most} characters."}]})
+        raise ValidationFailed.of(field, f"At most {most} characters.")
     return text
 
 

@@ -128,7 +128,7 @@ def _email(text: str) -> str:
     try:
         return clean_email(text)
     except ValueError as error:
-        raise ValidationFailed(details={"errors": [{"field": "email", "message": str(error)}]}) from None
+        raise ValidationFailed.of("email", str(error)) from None
 
 
 def _login_page(

@@ -1,6 +1,8 @@
 """Images as the templates show them."""
 
+import html
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +29,9 @@ def tile(record: ImageRecord, *, texts: Catalogue) -> dict[str, Any]:
         "page": page_path(record),
         "thumbnails": {size: thumbnail_path(record, size) for size in sorted(THUMBNAIL_SIZES)},
         "widths": {size: _scaled_width(record, size) for size in sorted(THUMBNAIL_SIZES)},
+        "srcset": _srcset(
+            (thumbnail_path(record, size), _scaled_width(record, size)) for size in sorted(THUMBNAIL_SIZES)
+        ),
         "width": blob.width,
         "height": blob.height,
         "placeholder": blob.placeholder,
@@ -58,7 +63,7 @@ def detail(record: ImageRecord, *, base: str, texts: Catalogue) -> dict[str, Any
         "page_url": page,
         "url": url,
         "display_url": original_path(record),
-        "srcset": ", ".join(f"{path} {width}w" for path, width in [*sources, (original_path(record), blob.width)]),
+        "srcset": _srcset([*sources, (original_path(record), blob.width)]),
         "download_url": f"{original_path(record)}&download=1",
         "oembed_url": f"{base}/oembed?url={quote(page, safe='')}",
         "links": links(shown["name"], page=page, url=url),
@@ -69,12 +74,11 @@ def links(name: str, *, page: str, url: str) -> list[dict[str, str]]:
     """The forms in which an image is shared; `kind` and `text` each."""
     # What means something in Markdown would end the text too early, or never.
     plain = _MARKDOWN.sub(r"\\\g<0>", name.replace("\n", " "))
-    quoted = name.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
     forms = {
         "page": page,
         "direct": url,
         "markdown": f"[![{plain}]({url})]({page})",
-        "html": f'<a href="{page}"><img src="{url}" alt="{quoted}"></a>',
+        "html": f'<a href="{page}"><img src="{url}" alt="{html.escape(name)}"></a>',
         "bbcode": f"[url={page}][img]{url}[/img][/url]",
     }
     return [{"kind": kind, "text": text} for kind, text in forms.items()]
@@ -108,6 +112,14 @@ def size_text(size: int) -> str:
     if size < 1_000_000_000:
         return f"{size / 1_000_000:.1f} MB"
     return f"{size / 1_000_000_000:.2f} GB"
+
+
+def _srcset(sources: Iterable[tuple[str, int]]) -> str:
+    """Addresses with their widths, of each width the first: small pictures are as wide in every size."""
+    by_width: dict[int, str] = {}
+    for path, width in sources:
+        by_width.setdefault(width, path)
+    return ", ".join(f"{path} {width}w" for width, path in by_width.items())
 
 
 def _scaled_width(record: ImageRecord, size: int) -> int:

@@ -134,7 +134,7 @@ class Uploads:
         token = None
         if details.owner_id is None:
             derive = self._repeats.delete_token
-            token = self._identifiers.delete_token() if hold is None else derive(hold.key, image_id=image_id)
+            token = self._identifiers.secret() if hold is None else derive(hold.key, image_id=image_id)
         image = Image(
             id=image_id,
             blob_id=0,
@@ -159,7 +159,7 @@ class Uploads:
             )
         if details.visibility is Visibility.PRIVATE and details.owner_id is None:
             message = "must be public or unlisted; a private image needs an owner"
-            raise ValidationFailed(details={"errors": [{"field": "visibility", "message": message}]})
+            raise ValidationFailed.of("visibility", message)
 
     async def _understand(self, staged: StagedFile) -> tuple[Inspected, Rendered | None]:
         if self._policy.render_inline:

@@ -2,8 +2,8 @@
 
 import { text, toast } from "./toasts.js";
 
-const copy = async (button) => {
-  const field = document.getElementById(button.dataset.copy);
+/** Copies the text of `field`, and says so on `button`. */
+export const copyFrom = async (field, button) => {
   try {
     await navigator.clipboard.writeText(field.value);
   } catch {
@@ -28,7 +28,7 @@ export const setUpCopying = (root) => {
   for (const button of root.querySelectorAll("button[data-copy]:not([data-ready])")) {
     button.dataset.ready = "";
     button.hidden = false;
-    button.addEventListener("click", () => copy(button));
+    button.addEventListener("click", () => copyFrom(document.getElementById(button.dataset.copy), button));
   }
   for (const field of root.querySelectorAll("input[data-select]:not([data-ready])")) {
     field.dataset.ready = "";

@@ -1,5 +1,6 @@
 // Uploads with previews and progress, several at a time: chosen, dropped anywhere, pasted, or taken with the camera.
 
+import { copyFrom } from "./copying.js";
 import { remember, setUpRemembered } from "./remembered.js";
 import { text } from "./toasts.js";
 
@@ -32,6 +33,9 @@ class Upload {
     });
     this.preview = URL.createObjectURL(file);
     this.part("preview").src = this.preview;
+    for (const [button, field] of [["copy-link", "link"], ["copy-token", "token-field"]]) {
+      this.part(button).addEventListener("click", () => copyFrom(this.part(field), this.part(button)));
+    }
     this.state(text("waiting"));
   }
 
@@ -124,11 +128,9 @@ class Upload {
     Object.assign(this.part("open"), { href: page, hidden: false });
     this.part("preview").src = image.thumbnail_ready ? image.thumbnails["150"] : this.preview;
     this.part("link").value = new URL(`/i/${image.id}`, location.href).href;
-    this.copies("copy-link", "link");
     if (image.delete_token) {
       this.part("token").hidden = false;
       this.part("token-field").value = image.delete_token;
-      this.copies("copy-token", "token-field");
       const note = `${page}\n${image.delete_token}\n`;
       const download = this.part("download-token");
       download.href = URL.createObjectURL(new Blob([note], { type: "text/plain" }));
@@ -136,22 +138,6 @@ class Upload {
       remember({ id: image.id, name: image.filename, token: image.delete_token, at: image.created_at });
     }
     this.part("result").hidden = false;
-  }
-
-  /** Makes a copy button copy a field of this row. */
-  copies(button, field) {
-    this.part(button).addEventListener("click", async (event) => {
-      const input = this.part(field);
-      const before = event.target.textContent;
-      input.select();
-      try {
-        await navigator.clipboard.writeText(input.value);
-      } catch {
-        document.execCommand("copy");
-      }
-      event.target.textContent = text("copied");
-      setTimeout(() => (event.target.textContent = before), 2000);
-    });
   }
 }
 
