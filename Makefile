@@ -24,6 +24,8 @@ UPGRADE ?=
 unexport PKG_CONFIG_PATH PIP_FIND_LINKS PIP_NO_INDEX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER UV_FIND_LINKS UV_NO_INDEX VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 # uv warns when its cache and the checkout lie on different disks; copying works everywhere.
 export UV_LINK_MODE ?= copy
+# A certificate authority that the machine trusts is good enough for downloads, as it is for pip: each file's hash is checked.
+export UV_SYSTEM_CERTS ?= 1
 export PKG_CONFIG_LIBDIR := /nonexistent
 
 .PHONY: help
