@@ -17,6 +17,7 @@ NEEDED: dict[str, tuple[str, str]] = {
     "exiftool": ("libimage-exiftool-perl", "a second opinion on removed metadata"),
     "mkfs.ext4": ("e2fsprogs", "small disks that run full, power cuts"),
     "sqlite3": ("sqlite3", "the backup as the documentation makes it"),
+    "chromium": ("chromium", "the pages, as people see and use them"),
 }
 
 #: Where Debian keeps what an ordinary user's PATH may leave out.
