@@ -62,7 +62,8 @@ class Recorder:
         self._lock = threading.Lock()
 
     def record(self, image: str, name: str, result: object, *, start: float) -> None:
-        operation = Operation(name, result, start, time.monotonic())
+        # What was not answered may happen at any time after, or never.
+        operation = Operation(name, result, start, float("inf") if result is None else time.monotonic())
         with self._lock:
             self.histories[image].append(operation)
             self._left -= 1
@@ -83,12 +84,21 @@ class Recorder:
                 self.alive.remove(image)
 
 
-def look(client: httpx.Client, image: str, way: str) -> bool:
+def is_busy(answer: httpx.Response) -> bool:
+    """Whether an overloaded server asks to come back, which says nothing about any image."""
+    return answer.status_code == 503 and "retry-after" in answer.headers
+
+
+def look(client: httpx.Client, image: str, way: str) -> bool | None:
+    """Whether the image was seen; None when the server was too busy to tell."""
+    path = "/api/v1/images?limit=100" if way == "list" else f"/api/v1/images/{image}{way}"
+    answer = client.get(path)
+    if is_busy(answer):
+        return None
+    assert answer.status_code in ((200,) if way == "list" else (200, 404)), answer.text
     if way == "list":
-        return any(item["id"] == image for item in client.get("/api/v1/images", params={"limit": 100}).json()["items"])
-    status = client.get(f"/api/v1/images/{image}{way}").status_code
-    assert status in (200, 404), status
-    return status == 200
+        return any(item["id"] == image for item in answer.json()["items"])
+    return answer.status_code == 200
 
 
 def meddle(recorder: Recorder, contents: list[bytes]) -> Work:
@@ -98,18 +108,23 @@ def meddle(recorder: Recorder, contents: list[bytes]) -> Work:
         picked = recorder.pick(dice)
         if picked is None:
             answer = client.post(UPLOAD, files=form(dice.choice(contents)), data={"visibility": "public"})
+            if is_busy(answer):
+                return
             assert answer.status_code == 201, answer.text
             recorder.born(answer.json()["id"], answer.json()["delete_token"])
             return
         image, token = picked
         start = time.monotonic()
         if dice.random() < 0.1:
-            status = client.delete(f"/api/v1/images/{image}", headers={"X-Delete-Token": token}).status_code
-            recorder.record(image, "delete", status, start=start)
+            answer = client.delete(f"/api/v1/images/{image}", headers={"X-Delete-Token": token})
+            recorder.record(image, "delete", None if is_busy(answer) else answer.status_code, start=start)
             time.sleep(dice.uniform(0, 0.02))
             recorder.died(picked)
         else:
-            recorder.record(image, "look", look(client, image, dice.choice(WAYS)), start=start)
+            way = dice.choice(WAYS)
+            seen = look(client, image, way)
+            if seen is not None:
+                recorder.record(image, f"look {way}", seen, start=start)
 
     return work
 

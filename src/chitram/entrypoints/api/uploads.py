@@ -35,8 +35,9 @@ UPLOAD_BODY: dict[str, Any] = {
                         "file": {"type": "string", "format": "binary", "description": "The picture."},
                         "visibility": {
                             "type": "string",
-                            "enum": list(Visibility),
-                            "description": "Who sees it; otherwise as the server is set. private needs an account.",
+                            "enum": [*Visibility, ""],
+                            "description": "Who sees it; empty or absent: as the server is set. "
+                            "private needs an account.",
                         },
                     },
                 }
