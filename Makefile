@@ -98,8 +98,9 @@ test-fast: $(VENV)/.dev ## The quick tests alone, in parallel: the inner loop
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not soak and not integration" $(ARGS)
 
 .PHONY: soak
+soak: export CHITRAM_SOAK := 1
 soak: packages $(VENV)/.dev ## The slow proofs at full count, and power cuts; writes docs/explanation/proofs.md
-	CHITRAM_SOAK=1 $(BIN)/python -m pytest -m "soak or slow" --timeout=14400 --proofs=docs/explanation/proofs.md $(if $(ARGS),--proofs-keep) $(ARGS)
+	$(BIN)/python -m pytest -m "soak or slow" --timeout=14400 --proofs=docs/explanation/proofs.md $(if $(ARGS),--proofs-keep) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure; ARGS=--list names the cases, ARGS=NAME runs one
@@ -114,6 +115,10 @@ docs: $(VENV)/.dev ## Rewrite the generated reference pages
 .PHONY: css
 css: $(VENV)/.dev ## Build the style sheet of the pages from its source
 	$(BIN)/tailwindcss -i src/chitram/entrypoints/web/styles/app.css -o src/chitram/entrypoints/web/static/app.css --minify
+
+.PHONY: screenshots
+screenshots: packages $(VENV)/.dev ## Take the README's pictures of the pages anew
+	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.bootstrap ## Make the lock files anew from pyproject.toml; UPGRADE=--upgrade takes newer versions

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
-from chitram.domain.images import Image, Visibility
+from chitram.domain.images import Image, Order, Visibility
 from chitram.domain.users import Quota
 from chitram.ports.repositories.images import Miscount, Position
 from chitram.ports.unit_of_work import UnitOfWork
@@ -88,11 +88,55 @@ class TestOwnedList:
             ]
             listed: list[str] = []
             after = None
-            while page := await work.images.list_owned(MINE, after=after, limit=2, oldest_first=True):
+            while page := await work.images.list_owned(MINE, after=after, limit=2, order=Order.OLDEST):
                 listed += [record.image.id for record in page]
                 after = Position(page[-1].image.created_at, page[-1].image.id)
         mine = [image for image in images if image.owner_id == MINE]
         assert listed == [i.id for i in sorted(mine, key=lambda image: (image.created_at, image.id))]
+
+    @pytest.mark.parametrize("limit", [1, 2, 5, 100])
+    @pytest.mark.parametrize("order", [Order.NAME, Order.SIZE])
+    async def test_by_name_and_by_size_each_once_though_many_are_equal(self, database, order, limit):
+        generator = random.Random(limit)
+        names = ["b.jpg", "B.JPG", "a.jpg", "é.jpg", "Zebra.jpg", "zoo.jpg", "%_'.jpg", "చిత్రం.jpg"]
+        async with database.begin() as work:
+            await add_user(work, 1)
+            await add_user(work, 2)
+            images, sizes = [], {}
+            for number in range(40):
+                size = generator.choice([7, 7, 1000, 10_000_000_000])
+                blob = await add_blob(work, number, size=size)
+                values = {"filename": generator.choice(names), "title": generator.choice([None, None, *names])}
+                values |= {"blob_id": blob.id, "owner_id": user_id_of(1 + number % 2)}
+                images.append(await add_owned(work, generator.randrange(10**6), **values))
+                sizes[images[-1].id] = size
+            listed: list[str] = []
+            after = None
+            while page := await work.images.list_owned(MINE, after=after, limit=limit, order=order):
+                assert len(page) <= limit
+                listed += [record.image.id for record in page]
+                after = Position.of(page[-1], order=order)
+                if len(listed) == 2 * limit:
+                    # The page that follows does not need the image that the last one ended with.
+                    await work.images.remove(page[-1].image.id)
+        mine = [image for image in images if image.owner_id == MINE]
+        # As SQLite compares: letters of ASCII without their case, others by their code points.
+        by_name = sorted(mine, key=lambda image: (image.name.encode().lower(), image.id))
+        by_size = sorted(mine, key=lambda image: (sizes[image.id], image.id), reverse=True)
+        assert listed == [image.id for image in (by_name if order is Order.NAME else by_size)]
+
+    @pytest.mark.parametrize("order", [Order.NAME, Order.SIZE])
+    async def test_by_name_and_by_size_whose_name_contains_a_text(self, database, order):
+        async with database.begin() as work:
+            await add_user(work, 1)
+            for number, filename in enumerate(["the sea.jpg", "hill.jpg", "Sea.jpg", "a sea.jpg"]):
+                blob = await add_blob(work, number, size=100 - number)
+                await add_owned(work, number, blob_id=blob.id, filename=filename)
+            first = await work.images.list_owned(MINE, after=None, limit=2, order=order, name="sea")
+            after = Position.of(first[-1], order=order)
+            rest = await work.images.list_owned(MINE, after=after, limit=2, order=order, name="sea")
+        numbers = [int(record.image.id[5:]) for record in (*first, *rest)]
+        assert numbers == ([3, 2, 0] if order is Order.NAME else [0, 2, 3])
 
     @pytest.mark.parametrize(
         ("name", "numbers"),
@@ -127,9 +171,9 @@ class TestOwnedList:
                 await add_owned(work, number, blob_id=blob.id, filename=filename, title=title, created_at=later(number))
                 texts = {"filename": filename, "title": title}
                 await add_owned(work, 10 + number, blob_id=blob.id, owner_id=THEIRS, **texts)
-            for oldest_first in (True, False):
-                found = await work.images.list_owned(MINE, after=None, limit=9, oldest_first=oldest_first, name=name)
-                assert [int(record.image.id[5:]) for record in found] == numbers[:: 1 if oldest_first else -1]
+            for order in (Order.OLDEST, Order.NEWEST):
+                found = await work.images.list_owned(MINE, after=None, limit=9, order=order, name=name)
+                assert [int(record.image.id[5:]) for record in found] == numbers[:: 1 if order is Order.OLDEST else -1]
 
 
 class TestTwins:

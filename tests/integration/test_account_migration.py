@@ -15,7 +15,7 @@ from tests.factories.databases import copy_migrated, database_url
 from tests.factories.releases import FIRST, FIRST_TABLES, TABLES, contents, fill_first, schema
 from tests.factories.rows import add_api_token, add_blob, add_image, add_session, add_user, new_invite, user_id_of
 
-HEAD = "0002_accounts"
+HEAD = "0003_names_of_images"
 NEW_COLUMNS = ("owner_id", "title", "description")
 
 

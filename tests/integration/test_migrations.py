@@ -22,7 +22,7 @@ from tests.factories.databases import copy_migrated, database_url
 from tests.factories.releases import INSERT_IMAGE, TABLES, schema
 from tests.factories.rows import add_blob, add_image
 
-HEAD = "0002_accounts"
+HEAD = "0003_names_of_images"
 #: A foreign key as it stands beside a column that was added later, and in the list of a table's constraints.
 BESIDE = re.compile(r"(\w+)VARCHAR\((\d+)\)CONSTRAINT(fk_\w+?_users)REFERENCESusers\(id\)")
 LISTED = r"\1VARCHAR(\2),CONSTRAINT\3FOREIGNKEY(\1)REFERENCESusers(id)"
@@ -63,8 +63,9 @@ class TestUpgrade:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("ALTER TABLE leases ADD COLUMN more TEXT")
             connection.execute("DROP INDEX ix_blobs_renderable")
+            connection.execute("DROP INDEX ix_images_names")
             connection.commit()
-        assert len(migrate.check(url)) == 2
+        assert len(migrate.check(url)) == 3
 
     def test_every_word_is_the_same_as_the_tables_say(self, path, tmp_path):
         copy_migrated(path)

@@ -12,6 +12,7 @@ class ChitramError(Exception):
     """A failure with a stable upper-case code and a public message.
 
     `details` is public too. `retry_after` is in seconds. `report` says whether an operator should hear of it.
+    `problem` is a stable name for what exactly is wrong, with its `values`: pages have words of their own for it.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
@@ -24,10 +25,14 @@ class ChitramError(Exception):
         *,
         details: Mapping[str, object] | None = None,
         retry_after: float | None = None,
+        problem: str | None = None,
+        values: Mapping[str, object] | None = None,
     ) -> None:
         self.message = message or self.default_message
         self.details: dict[str, object] = dict(details or {})
         self.retry_after = retry_after
+        self.problem = problem
+        self.values: dict[str, object] = dict(values or {})
         super().__init__(self.message)
 
 
@@ -55,7 +60,7 @@ class InvalidFileFormat(ChitramError):
     default_message = "The file is not an image that can be accepted here."
 
     def __init__(self, reason: InvalidReason, message: str | None = None) -> None:
-        super().__init__(message, details={"reason": reason.value})
+        super().__init__(message, details={"reason": reason.value}, problem=reason.value)
         self.reason = reason
 
 
@@ -69,9 +74,9 @@ class ValidationFailed(ChitramError):
     default_message = "The request is not valid."
 
     @classmethod
-    def of(cls, field: str, message: str) -> Self:
-        """One field that is not as it should be; `message` says how it should be."""
-        return cls(details={"errors": [{"field": field, "message": message}]})
+    def of(cls, field: str, message: str, *, problem: str | None = None, **values: object) -> Self:
+        """One field that is not as it should be; `message` says to programs how it should be."""
+        return cls(details={"errors": [{"field": field, "message": message}]}, problem=problem, values=values)
 
 
 class ChecksumMismatch(ChitramError):

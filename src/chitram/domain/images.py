@@ -22,6 +22,18 @@ class Visibility(StrEnum):
     PRIVATE = "private"
 
 
+class Order(StrEnum):
+    """How a list of images is sorted; images that are equal in it stand in the order of their ids.
+
+    NAME is by what an image is called, from A to Z whatever the case of its letters, SIZE begins with the largest.
+    """
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    NAME = "name"
+    SIZE = "size"
+
+
 def is_image_id(text: str) -> bool:
     """Whether `text` has the form of an image id: 11 base62 characters."""
     return _ID.fullmatch(text) is not None
@@ -44,6 +56,11 @@ class Image:
     owner_id: str | None = None
     title: str | None = None
     description: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What people know it by: its title, or else its file's name."""
+        return self.title or self.filename
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,10 +77,8 @@ def check_password(password: str, *, is_known: Callable[[str], bool], field: str
     """Raise ValidationFailed unless `password` may be one. `is_known`: whether everybody tries it first. `field`: what
     it is called where it was asked for.
     """
-    problem = None
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        problem = f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters"
-    elif is_known(password):
-        problem = "is one of those that everybody tries first"
-    if problem is not None:
-        raise ValidationFailed.of(field, problem)
+        message = f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters"
+        raise ValidationFailed.of(field, message, problem="password_length", least=MIN_PASSWORD, most=MAX_PASSWORD)
+    if is_known(password):
+        raise ValidationFailed.of(field, "is one of those that everybody tries first", problem="password_known")

@@ -10,20 +10,23 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from prometheus_client import start_http_server
+from starlette.routing import BaseRoute
 
 from chitram import __version__
 from chitram.bootstrap import Application, StartupError, prepare, running
+from chitram.domain.errors import ChitramError
 from chitram.entrypoints.api import api_tokens, auth, docs, health, images, sessions, uploads, users
 from chitram.entrypoints.api.openapi import describe_as_answered, describe_requests, operation_id
-from chitram.entrypoints.delivery.door import Door
+from chitram.entrypoints.delivery.door import Answer, Door
 from chitram.entrypoints.delivery.openapi import door_paths
 from chitram.entrypoints.support import error_handlers
 from chitram.entrypoints.support.asgi import REPLY_HEADERS, VIEWER, App, Message, Receive, Scope, Send
 from chitram.entrypoints.support.auth import Gate
 from chitram.entrypoints.support.cross_origin import CrossOrigin
 from chitram.entrypoints.support.edge import Edge
+from chitram.entrypoints.support.errors import status_of
 from chitram.entrypoints.web import account, gallery, login, my_images
 from chitram.entrypoints.web import images as web_images
 from chitram.entrypoints.web import uploads as web_uploads
@@ -117,6 +120,7 @@ class Server:
             gate=Gate(application.authentication, public_url=self._settings.app.public_url),
             audit=application.audit,
             public_url=self._settings.app.public_url,
+            as_page=self._error_page,
         )
         self.api.state.application = application
         try:
@@ -134,6 +138,11 @@ class Server:
             await self._answer_head(scope, receive, send)
         else:
             await self.api(scope, receive, send)
+
+    def _error_page(self, scope: Scope, error: ChitramError) -> Answer | None:
+        """The page for a person who opened an address of bytes that cannot be had."""
+        page = error_page(self.api.state.pages, Request({**scope, "app": self.api}), error, status_of(error))
+        return None if page is None else (page.status_code, page.raw_headers, bytes(page.body))
 
     async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As the API answers GET, for it knows no HEAD: without the body."""
@@ -162,10 +171,9 @@ class Server:
         )
         for router in (*ROUTERS, *PAGE_ROUTERS):
             api.include_router(router)
-        routes = [route for router in ROUTERS for route in router.routes]
         pages = api.state.pages = Pages(static=self._static, texts=Catalogue())
         error_handlers.install(
-            api, routes=routes, also_allowed=Door.allowed_methods, as_page=partial(error_page, pages)
+            api, routes=_answering_routes(), also_allowed=Door.allowed_methods, as_page=partial(error_page, pages)
         )
         api.add_exception_handler(LoginNeeded, to_login)
         generate = api.openapi
@@ -200,6 +208,12 @@ def create_app() -> Server:
     level = "debug" if settings.app.debug else settings.app.log_level
     configure_logging(level=level, json=_wants_json(settings))
     return Server(settings)
+
+
+def _answering_routes() -> list[BaseRoute]:
+    """Every route that answers its methods: those that the description has, and the pages, which it has not."""
+    described = (route for router in ROUTERS for route in router.routes if getattr(route, "include_in_schema", False))
+    return [*described, *(route for router in PAGE_ROUTERS for route in router.routes)]
 
 
 def _wants_json(settings: Settings) -> bool | None:

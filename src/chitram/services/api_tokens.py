@@ -32,7 +32,7 @@ class ApiTokens:
         user, session = require_session(viewer)
         now = self._clock.now()
         if not scopes:
-            raise ValidationFailed.of("scopes", "must name at least one")
+            raise ValidationFailed.of("scopes", "must name at least one", problem="no_scope")
         if expires_at is not None and expires_at <= now:
             raise ValidationFailed.of("expires_at", "lies in the past")
         secret = API_TOKEN_PREFIX + self._identifiers.secret()
@@ -51,7 +51,8 @@ class ApiTokens:
                 raise Unauthorized
             await work.api_tokens.remove_expired(user.id, now=now)
             if len(await work.api_tokens.of_user(user.id)) >= MAX_TOKENS:
-                raise ValidationFailed.of("name", f"an account has at most {MAX_TOKENS} tokens; revoke one first")
+                message = f"an account has at most {MAX_TOKENS} tokens; revoke one first"
+                raise ValidationFailed.of("name", message, problem="too_many_tokens", most=MAX_TOKENS)
             await work.api_tokens.add(token)
         details = {"scopes": sorted(scopes)}
         self._audit.record(AuditEvent(AuditAction.TOKEN_CREATE, user.id, token.id, viewer.address, details=details))

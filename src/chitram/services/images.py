@@ -8,7 +8,7 @@ from chitram.domain.access import Viewer, require_control, require_user, require
 from chitram.domain.api_tokens import Scope
 from chitram.domain.audit import AuditAction, AuditEvent
 from chitram.domain.errors import ImageNotFound, StorageUnavailable, Unauthorized
-from chitram.domain.images import ImageRecord, is_image_id
+from chitram.domain.images import ImageRecord, Order, is_image_id
 from chitram.domain.jobs import JobKind, NewJob
 from chitram.ports.audit import Audit
 from chitram.ports.blobs import BlobStore, OpenBlob
@@ -99,19 +99,19 @@ class Images:
         viewer: Viewer,
         after: Position | None,
         limit: int,
-        oldest_first: bool = False,
+        order: Order = Order.NEWEST,
         name: str | None = None,
     ) -> Page:
-        """Images of the viewer's account, newest or oldest first, all or those whose name contains `name`.
+        """Images of the viewer's account in the order, all or those whose name contains `name`.
 
         Unauthorized; Forbidden without the scope READ.
         """
         user = require_user(viewer, scope=Scope.READ)
         async with self._database.read() as repositories:
             records = await repositories.images.list_owned(
-                user.id, after=after, limit=limit + 1, oldest_first=oldest_first, name=name
+                user.id, after=after, limit=limit + 1, order=order, name=name
             )
-        return _page(records, limit=limit)
+        return _page(records, limit=limit, order=order)
 
     async def similar(self, image_id: str, *, distance: int, viewer: Viewer) -> Sequence[Similar]:
         """Images within `distance` differing bits of this one's perceptual hash, nearest first: public ones, and those
@@ -178,9 +178,8 @@ class Images:
         return record
 
 
-def _page(records: Sequence[ImageRecord], *, limit: int) -> Page:
+def _page(records: Sequence[ImageRecord], *, limit: int, order: Order = Order.NEWEST) -> Page:
     """`records` are one more than `limit` where the list goes on."""
     if len(records) <= limit:
         return Page(records, None)
-    last = records[limit - 1].image
-    return Page(records[:limit], Position(last.created_at, last.id))
+    return Page(records[:limit], Position.of(records[limit - 1], order=order))

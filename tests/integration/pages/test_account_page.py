@@ -72,7 +72,7 @@ class TestTokens:
         page = await self.make(ada, scopes=["upload", "read"])
         secret = page.by_id("new-token-field")["value"]
         assert secret.startswith("chitram_")
-        assert page.answer.headers["cache-control"] == "no-store"
+        assert page.answer.headers["cache-control"] == "private, no-store"
         assert await bearer_status(ada, secret) == 200
         page = await ada.open("/account")
         assert secret not in page.answer.text

@@ -3,10 +3,12 @@
 import pytest
 
 from chitram.domain.errors import ServiceUnavailable, UploadBusy
+from chitram.entrypoints.asgi import PAGE_ROUTERS
+from chitram.entrypoints.web.rendering import CONTENT_SECURITY_POLICY
 from tests.factories.accounts import OWN_PAGE, bearer
 from tests.factories.interleaving import failing, interpose
 from tests.integration.pages.browsing import HTML, HTMX, Browser, Page, service
-from tests.integration.requests import UNKNOWN, code
+from tests.integration.requests import UNKNOWN, code, uploaded
 
 
 class TestFor:
@@ -43,11 +45,101 @@ class TestFor:
         assert (await ada.send(page.form("/logout"))).headers["location"] == "/"
 
 
+#: What browsers send when somebody opens an address, and when a page shows a picture.
+OPENED = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+SHOWN = {"Accept": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}
+
+
+class TestOfBytes:
+    """Addresses of bytes: people who open them get a page, pages that show them and programs what they understand."""
+
+    @pytest.mark.parametrize("rest", [".jpg", "/300.jpg", "/150.png", ".webp", ".nothing"])
+    async def test_missing_and_private_are_the_same_page(self, ada, bob, stranger, rest):
+        image = await uploaded(ada.client, headers=ada.account.bearer, fields={"visibility": "private"})
+        for visitor in (bob, stranger):
+            private = await visitor.client.get(f"/i/{image['id']}{rest}", headers=OPENED)
+            missing = await visitor.client.get(f"/i/{UNKNOWN}{rest}", headers=OPENED)
+            none = await visitor.client.get(f"/i/x{rest}", headers=OPENED)
+            assert private.status_code == missing.status_code == none.status_code == 404
+            assert private.content == missing.content == none.content
+            assert kept(private) == kept(missing) == kept(none)
+            page = Page(private)
+            assert "There is no such picture" in page.text
+            assert page.answer.headers["cache-control"] == "no-store"
+            assert page.answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+            assert image["id"] not in page.answer.text
+            assert (visitor is bob) == (visitor is not stranger and bob.account.email in page.text)
+
+    @pytest.mark.parametrize("headers", [SHOWN, {"Accept": "*/*"}, {"Accept": "application/json"}, OPENED | HTMX])
+    async def test_programs_and_pages_that_show_them(self, stranger, headers):
+        for path in (f"/i/{UNKNOWN}.jpg", f"/i/{UNKNOWN}/300.jpg"):
+            answer = await stranger.client.get(path, headers=headers)
+            assert (answer.status_code, code(answer)) == (404, "IMAGE_NOT_FOUND")
+
+    async def test_the_api_answers_everybody_alike(self, stranger):
+        for rest in ("", "/file", "/thumbnail"):
+            answer = await stranger.client.get(f"/api/v1/images/{UNKNOWN}{rest}", headers=OPENED)
+            assert (answer.status_code, code(answer)) == (404, "IMAGE_NOT_FOUND")
+
+    async def test_without_the_page_where_only_its_head_is_asked_for(self, stranger):
+        page = await stranger.client.get(f"/i/{UNKNOWN}.jpg", headers=OPENED)
+        head = await stranger.client.head(f"/i/{UNKNOWN}.jpg", headers=OPENED)
+        assert (head.status_code, head.content) == (404, b"")
+        assert kept(head) == kept(page)
+
+    async def test_a_wrong_method(self, stranger):
+        answer = await stranger.client.post(f"/i/{UNKNOWN}.jpg", headers=OPENED)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert "This cannot be done at this address." in Page(answer).text
+
+
+def kept(answer):
+    """The header fields without those that differ from one request to the next."""
+    return [pair for pair in answer.headers.multi_items() if pair[0] not in ("x-request-id", "date")]
+
+
+#: Every address of pages, and what is answered there.
+ALLOWED = {
+    "/": "GET, HEAD",
+    "/upload": "GET, HEAD, POST",
+    "/login": "GET, HEAD, POST",
+    "/register": "GET, HEAD, POST",
+    "/logout": "POST",
+    "/my-images": "GET, HEAD, POST",
+    "/account": "GET, HEAD",
+    "/account/sessions/end": "POST",
+    "/account/sessions/x/end": "POST",
+    "/account/tokens": "POST",
+    "/account/tokens/x/revoke": "POST",
+    "/account/password": "POST",
+    "/account/delete": "POST",
+    f"/image/{UNKNOWN}": "GET, HEAD, POST",
+    f"/image/{UNKNOWN}/delete": "GET, HEAD, POST",
+    f"/i/{UNKNOWN}": "GET, HEAD",
+    "/oembed": "GET, HEAD",
+}
+
+
+class TestMethods:
+    @pytest.mark.parametrize("path", ALLOWED)
+    async def test_those_that_are_answered_are_named(self, stranger, path):
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - set(ALLOWED[path].split(", ")):
+            answer = await stranger.client.request(method, path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, ALLOWED[path]), method
+
+    def test_no_page_is_left_out(self):
+        paths = {route.path for router in PAGE_ROUTERS for route in router.routes}
+        asked = {p.replace(f"/{UNKNOWN}", "/{image_id}") for p in ALLOWED}
+        asked = {
+            p.replace("sessions/x", "sessions/{session_id}").replace("tokens/x", "tokens/{token_id}") for p in asked
+        }
+        assert asked == paths
+
+
 class TestOf:
     async def test_a_method_that_is_not_there(self, stranger):
         answer = await stranger.client.delete("/upload")
-        assert answer.status_code == 405
-        assert {"GET", "HEAD"} <= set(answer.headers["allow"].split(", "))
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
         assert "That did not work" in Page(answer).text
 
     async def test_credentials_that_are_not_good(self, stranger):

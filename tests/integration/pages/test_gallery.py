@@ -70,7 +70,7 @@ class TestGallery:
         images = page.all("img")
         assert all(int(found["width"]) > 0 and int(found["height"]) > 0 and found["alt"] for found in images)
         assert [found.get("loading") for found in images] == [None] * EAGER + ["lazy"] * 2
-        assert [found.get("fetchpriority") for found in images] == ["high"] + [None] * (EAGER + 1)
+        assert [found.get("fetchpriority") for found in images] == ["high"] + ["low"] * (EAGER - 1) + [None] * 2
         for found in images:
             for source in found["srcset"].split(", "):
                 answer = await stranger.client.get(source.partition(" ")[0])

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from chitram.domain.images import Order
 from chitram.entrypoints.web.forms import MOST_CHOICES
 from chitram.entrypoints.web.my_images import PAGE_SIZE
+from tests.factories import pictures
 from tests.integration.pages.browsing import HTMX, Page
 from tests.integration.requests import IMAGES, UNKNOWN, uploaded
 
@@ -41,6 +43,8 @@ class TestList:
         [
             ("", [3, 2, 1, 0]),
             ("sort=oldest", [0, 1, 2, 3]),
+            ("sort=name", [3, 1, 0, 2]),
+            ("sort=name&name=sea", [0, 2]),
             ("name=SEA", [2, 0]),
             ("name=%20sea%20&sort=oldest", [0, 2]),
             ("name=_", [3]),
@@ -71,15 +75,44 @@ class TestList:
     async def test_what_cannot_be_asked(self, ada, query):
         assert "That did not work" in (await ada.open(f"/my-images?{query}", status=422)).text
 
-    @pytest.mark.parametrize("sort", ["newest", "oldest"])
+    async def test_by_what_they_are_called(self, home, ada):
+        made = await fill(home, ada, ["b.jpg", "a.jpg", "c.jpg"])
+        await ada.client.patch(f"{IMAGES}/{made[2]}", json={"title": "AA"}, headers=ada.account.bearer)
+        assert shown(await ada.open("/my-images?sort=name")) == [made[1], made[2], made[0]]
+
+    async def test_the_largest_first(self, ada):
+        made = [
+            (await uploaded(ada.client, pictures.jpeg(side, 40), headers=ada.account.bearer))["id"]
+            for side in (300, 900, 40, 600)
+        ]
+        page = await ada.open("/my-images?sort=size")
+        assert shown(page) == [made[1], made[3], made[0], made[2]]
+
+    async def test_every_order_is_offered_and_the_chosen_one_stays(self, home, ada):
+        await fill(home, ada, ["a.jpg"])
+        for order in Order:
+            page = await ada.open(f"/my-images?sort={order}")
+            offered = [found["value"] for found in page.all("option") if found["value"] in list(Order)]
+            assert offered == list(Order)
+            (chosen,) = [f["value"] for f in page.all("option") if "selected" in f and f["value"] in list(Order)]
+            assert chosen == order
+
+    @pytest.mark.parametrize("sort", ["newest", "oldest", "name", "size"])
     async def test_page_by_page(self, home, ada, sort):
-        made = await fill(home, ada, [f"x{number}.jpg" for number in range(PAGE_SIZE + 2)])
+        made = await fill(home, ada, [f"x{number:02}.jpg" for number in range(PAGE_SIZE + 2)])
+        if sort == "size":
+            made.sort()  # They are all as large, so their ids decide.
         page = await ada.open(f"/my-images?name=x&sort={sort}")
         (more,) = [found["href"] for found in page.all("a") if found.get("rel") == "next"]
         part = await ada.open(more, headers=HTMX)
         assert {"html", "form"}.isdisjoint(dict(part.elements))
-        expected = made if sort == "oldest" else made[::-1]
+        expected = made if sort in ("oldest", "name") else made[::-1]
         assert shown(page) + shown(part) == shown(page) + shown(await ada.open(more)) == expected
+
+    async def test_a_cursor_is_for_its_order(self, home, ada):
+        await fill(home, ada, [f"{number}.jpg" for number in range(PAGE_SIZE + 1)])
+        (more,) = [f["href"] for f in (await ada.open("/my-images?sort=name")).all("a") if f.get("rel") == "next"]
+        await ada.open(more.replace("sort=name", "sort=size"), status=422)
 
     async def test_a_cursor_shows_nobody_elses(self, home, ada, bob):
         await fill(home, ada, [f"{number}.jpg" for number in range(PAGE_SIZE + 1)])

@@ -1,27 +1,11 @@
-"""The files of the pages over HTTP, and what the first view weighs."""
+"""The files of the pages over HTTP."""
 
 import gzip
 
 import pytest
 
-from tests.integration.requests import code, uploaded
-
-GZIP = {"Accept-Encoding": "gzip"}
-#: Bytes of HTML, CSS and scripts, compressed.
-BUDGET = 60_000
-
-
-def loaded(page):
-    """Addresses of style sheets and scripts of a page."""
-    sheets = [found["href"] for found in page.all("link") if found.get("rel") == "stylesheet"]
-    return sheets + [found["src"] for found in page.all("script") if "src" in found]
-
-
-async def raw(client, path):
-    """What an answer weighs as it is sent."""
-    async with client.stream("GET", path, headers=GZIP) as answer:
-        assert answer.status_code == 200
-        return answer.headers, b"".join([piece async for piece in answer.aiter_raw()])
+from tests.integration.pages.weighing import GZIP, loaded, raw
+from tests.integration.requests import code
 
 
 class TestFiles:
@@ -50,22 +34,3 @@ class TestFiles:
     async def test_are_only_read(self, stranger):
         answer = await stranger.client.post("/static/app.css")
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
-
-
-async def test_the_first_view_keeps_to_its_budget(home, client, stranger):
-    image = {}
-    for _ in range(24):
-        image = await uploaded(client, fields={"visibility": "public"})
-    for path in ("/", f"/image/{image['id']}"):
-        _, body = await raw(stranger.client, path)
-        pending, weights = loaded(await stranger.open(path)), {path: len(body)}
-        while pending:
-            name = pending.pop()
-            _, body = await raw(stranger.client, name)
-            weights[name] = len(body)
-            text = gzip.decompress(body).decode()
-            directory = name.rpartition("/")[0]
-            found = [part.partition('"')[0] for part in text.split('from "./')[1:]] if name.endswith(".js") else []
-            pending += [each for each in (f"{directory}/{other}" for other in found) if each not in weights]
-        assert len(weights) > 6
-        assert sum(weights.values()) < BUDGET, weights

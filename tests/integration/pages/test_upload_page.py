@@ -89,8 +89,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("data", "status", "words"),
         [
-            (b"no picture", 400, "JPEG"),
-            (b"", 400, ""),
+            (b"no picture" * 10, 400, "This is no picture of a kind that is accepted here. JPEG and PNG are."),
+            (b"", 400, "This file is empty."),
             (b"\xff\xd8" + bytes(5 * 1024 * 1024), 413, "up to 5.2 MB"),
         ],
     )
@@ -108,7 +108,7 @@ class TestRefused:
 
     async def test_private_without_an_account(self, stranger):
         page = Page(await send(stranger, status=422, visibility="private"))
-        assert "a private image needs an owner" in page.text
+        assert "Only pictures of an account can be private." in page.text
 
     async def test_too_often(self, tmp_path):
         async with service(tmp_path, limits=LimitSettings(per_minute=1)) as (_, visitor):

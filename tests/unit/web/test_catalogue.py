@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from chitram.domain.images import Visibility
+from chitram.domain.errors import InvalidReason
+from chitram.domain.images import Order, Visibility
 from chitram.entrypoints.support.errors import STATUS_BY_CODE
 from chitram.entrypoints.web import catalogue
 from chitram.entrypoints.web.catalogue import Catalogue
@@ -12,6 +13,14 @@ from tests.architecture.sources import SOURCES
 
 WEB = SOURCES / "entrypoints" / "web"
 KEY = re.compile(r"""["']([a-z_]+\.[a-zA-Z_0-9]+)["']""")
+#: What errors name, so that pages have words of their own for it; `other` is for those that name nothing.
+PROBLEMS = {
+    name
+    for path in SOURCES.rglob("*.py")
+    for line in path.read_text(encoding="utf-8").splitlines()
+    if "problem=" in line or "problem = " in line
+    for name in re.findall(r"""["']([a-z]+(?:_[a-z]+)+)["']""", line.partition("problem")[2])
+} | {*InvalidReason, "other"}
 #: Keys that are put together from a part and one of these ends.
 MADE = {
     "visibility.": {*Visibility, *(f"{each}_hint" for each in Visibility)},
@@ -20,8 +29,9 @@ MADE = {
     "account.expires_": {"never", "7", "30", "90", "365"},
     "account.": {"ended", "revoked"},
     "mine.": {"deleted", "changed"},
-    "mine.sort_": {"newest", "oldest"},
+    "mine.sort_": {*Order},
     "login.": {"expired", "changed"},
+    "problems.": PROBLEMS,
     "errors.": {code + end for code in STATUS_BY_CODE for end in ("", "_title")},
 }
 #: What looks like a key and is a file.
@@ -62,10 +72,28 @@ def test_keys_that_are_put_together_exist(start):
     assert f'"{start}' in sources(".html", ".py") or f"{start}{{" in sources(".html", ".py")
 
 
-def test_errors_that_are_named_have_both_their_texts():
-    codes = {key.removeprefix("errors.").removesuffix("_title") for key in KEYS if key.split(".")[1].isupper()}
-    codes |= {key.removeprefix("errors.").removesuffix("_title") for key in KEYS if key.endswith("_title")} - {"other"}
-    assert {code for code in codes if code.isupper()} <= STATUS_BY_CODE.keys()
+def test_every_error_has_a_title_and_a_sentence_for_people():
+    assert len(STATUS_BY_CODE) > 30
+    assert {f"errors.{code}{end}" for code in STATUS_BY_CODE for end in ("", "_title")} <= KEYS
+
+
+def test_problems_are_found_in_the_sources():
+    assert {"password_length", "password_known", "no_file", "private_without_account", "corrupt"} <= PROBLEMS
+    assert {f"problems.{name}" for name in PROBLEMS} == {key for key in KEYS if key.startswith("problems.")}
+
+
+@pytest.mark.parametrize("name", sorted(PROBLEMS))
+def test_words_for_problems_are_sentences(name):
+    words = TEXTS.problem(name, least=8, most=128, formats="JPEG and PNG")
+    assert words is not None
+    assert words[0].isupper()
+    assert words.endswith(".")
+    assert "{" not in words
+
+
+def test_a_problem_without_words():
+    assert TEXTS.problem(None) is None
+    assert TEXTS.problem("unheard_of") is None
 
 
 def test_values_take_their_places_and_are_not_read_again():
@@ -79,6 +107,7 @@ def test_values_take_their_places_and_are_not_read_again():
 
 def test_errors():
     assert TEXTS.error("FORBIDDEN", otherwise="x") == "Only its owner may do that."
+    assert TEXTS.error("FILE_TOO_LARGE", otherwise="x", limit="5 MB") == "This server takes files of up to 5 MB."
     assert TEXTS.error("UNHEARD_OF", otherwise="x") == "x"
 
 

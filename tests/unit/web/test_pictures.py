@@ -52,7 +52,7 @@ def test_sizes(size, text):
 
 
 def test_days():
-    assert day(datetime(2026, 11, 3, tzinfo=UTC)) == "3 Nov 2026"
+    assert day(datetime(2026, 11, 3, tzinfo=UTC), texts=TEXTS) == "3 Nov 2026"
 
 
 @pytest.mark.parametrize("width", [1, 3, 100, 640, 10_000])

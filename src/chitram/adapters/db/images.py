@@ -1,6 +1,7 @@
 """The images: what people uploaded, the public list, and what looks alike."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, select, tuple_, update
 
@@ -8,8 +9,8 @@ from chitram.adapters.db.column_types import UtcDateTime
 from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.records import IMAGE_COLUMNS, image_of, record_of, select_records, values_of
 from chitram.adapters.db.similar import find_similar
-from chitram.adapters.db.tables import IS_OWNED, blobs, images, users
-from chitram.domain.images import Image, ImageRecord, Visibility
+from chitram.adapters.db.tables import IS_OWNED, NAME_KEY, blobs, images, users
+from chitram.domain.images import Image, ImageRecord, Order, Visibility
 from chitram.domain.users import Quota
 from chitram.ports.repositories.images import Miscount, Position, Similar
 
@@ -79,14 +80,16 @@ class SqlImageRepository:
         *,
         after: Position | None,
         limit: int,
-        oldest_first: bool = False,
+        order: Order = Order.NEWEST,
         name: str | None = None,
     ) -> Sequence[ImageRecord]:
         wanted = [images.c.owner_id == owner_id]
         if name is not None:
             named = (column.icontains(name, autoescape=True) for column in (images.c.title, images.c.filename))
             wanted.append(or_(*named))
-        return await self._in_order(*wanted, after=after, limit=limit, oldest_first=oldest_first)
+        if order is Order.SIZE:
+            return await self._largest_first(*wanted, after=after, limit=limit)
+        return await self._in_order(*wanted, after=after, limit=limit, order=order)
 
     async def similar(
         self, perceptual_hash: int, *, distance: int, exclude: str, limit: int, owner_id: str | None = None
@@ -112,13 +115,43 @@ class SqlImageRepository:
         return [Miscount(row[0], Quota(row[1], row[2]), Quota(int(row[3]), int(row[4]))) for row in rows]
 
     async def _in_order(
-        self, *conditions: ColumnElement[bool], after: Position | None, limit: int, oldest_first: bool = False
+        self, *conditions: ColumnElement[bool], after: Position | None, limit: int, order: Order = Order.NEWEST
     ) -> Sequence[ImageRecord]:
+        """In an order that an index has."""
+        key: ColumnElement[Any] = NAME_KEY if order is Order.NAME else images.c.created_at
         statement = select_records().where(*conditions)
         if after is not None:
-            place = tuple_(literal(after.created_at, UtcDateTime()), literal(after.id))
-            here = tuple_(images.c.created_at, images.c.id)
-            statement = statement.where(here > place if oldest_first else here < place)
-        keys = (images.c.created_at, images.c.id)
-        ordered = statement.order_by(*(key if oldest_first else key.desc() for key in keys)).limit(limit)
+            statement = statement.where(*_behind(key, after, order=order))
+        keys = (key, images.c.id)
+        ordered = statement.order_by(*(each.desc() if order is Order.NEWEST else each for each in keys)).limit(limit)
         return [record_of(row) for row in await self._statements.rows(ordered)]
+
+    async def _largest_first(
+        self, *conditions: ColumnElement[bool], after: Position | None, limit: int
+    ) -> Sequence[ImageRecord]:
+        """Sizes are their blobs', and no index has them beside owners: all that meet the conditions are sorted, by as
+        little of them as can be, and only what is shown is read whole.
+        """
+        found = select(images.c.id, blobs.c.size).join_from(images, blobs, images.c.blob_id == blobs.c.id)
+        if after is not None:
+            conditions = (*conditions, *_behind(blobs.c.size, after, order=Order.SIZE))
+        found = found.where(*conditions).order_by(blobs.c.size.desc(), images.c.id.desc()).limit(limit)
+        shown = found.subquery("shown")
+        statement = select_records().join(shown, shown.c.id == images.c.id)
+        rows = await self._statements.rows(statement.order_by(shown.c.size.desc(), shown.c.id.desc()))
+        return [record_of(row) for row in rows]
+
+
+def _behind(key: ColumnElement[Any], place: Position, *, order: Order) -> Sequence[ColumnElement[bool]]:
+    """What images that come after `place` in the order meet; `key`: what it sorts by."""
+    here, there = tuple_(key, images.c.id), tuple_(_as_key(place, order=order), literal(place.id))
+    if order is Order.NAME:
+        # SQLite finds no place in an index of expressions by two values at once, but by the first of them it does.
+        return here > there, key >= _as_key(place, order=order)
+    return (here > there if order is Order.OLDEST else here < there,)
+
+
+def _as_key(place: Position, *, order: Order) -> ColumnElement[Any]:
+    if order is Order.NAME:
+        return func.lower(literal(place.key))
+    return literal(place.key) if order is Order.SIZE else literal(place.key, UtcDateTime())

@@ -1,5 +1,7 @@
 """The tables. Every constraint is named, every index is there for a query that a repository makes."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    func,
     literal_column,
 )
 
@@ -223,7 +226,7 @@ leases = Table(
 )
 
 
-def _partial_index(name: str, *columns: Column[object], where: ColumnElement[bool], unique: bool = False) -> None:
+def _partial_index(name: str, *columns: ColumnElement[Any], where: ColumnElement[bool], unique: bool = False) -> None:
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
@@ -240,6 +243,8 @@ IS_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_not(None))
 IS_NEVER_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_(None))
 #: Every comparison of the owner says as much, so that these indexes serve it; images without one cost nothing there.
 IS_OWNED: ColumnElement[bool] = images.c.owner_id.is_not(None)
+#: What people know an image by, as lists by name are sorted. SQLite knows the case of ASCII letters alone.
+NAME_KEY: ColumnElement[str] = func.lower(func.coalesce(images.c.title, images.c.filename))
 
 
 def holds_key(table: FromClause) -> ColumnElement[bool]:
@@ -263,6 +268,8 @@ _partial_index("ix_blobs_verified", blobs.c.verified_at, blobs.c.id, where=IS_VE
 _partial_index("ix_blobs_never_verified", blobs.c.created_at, blobs.c.id, where=IS_NEVER_VERIFIED)
 # The list of an account reads it backwards, newest first.
 _partial_index("ix_images_owned", images.c.owner_id, images.c.created_at, images.c.id, where=IS_OWNED)
+# The same list by name. SQLite reads expressions from an index, sorted, where a query has them word for word.
+_partial_index("ix_images_names", images.c.owner_id, NAME_KEY, images.c.id, where=IS_OWNED)
 # However often an account uploads the same bytes, its oldest image of them is the first entry.
 _partial_index("ix_images_twins", images.c.owner_id, images.c.blob_id, images.c.created_at, images.c.id, where=IS_OWNED)
 _partial_index("uq_jobs_waiting_key", jobs.c.key, where=HOLDS_KEY, unique=True)

@@ -56,6 +56,11 @@ from chitram.entrypoints.support.representations import metadata, render
 from chitram.ports.audit import Audit
 from chitram.ports.blobs import OpenBlob
 
+#: Status, header fields and body.
+Answer = tuple[int, Headers, bytes]
+#: Makes a page of an error for people who opened an address; None for programs, and for pages that show a picture.
+AsPage = Callable[[Scope, ChitramError], Answer | None]
+
 #: How many answers of each kind are remembered in part: a kilobyte or two each.
 _PREPARED = 4096
 
@@ -90,13 +95,21 @@ class Door:
     """An ASGI application for the requests that it `matches`."""
 
     def __init__(
-        self, *, images: Images, thumbnails: Thumbnails, gate: Gate, audit: Audit, public_url: str | None = None
+        self,
+        *,
+        images: Images,
+        thumbnails: Thumbnails,
+        gate: Gate,
+        audit: Audit,
+        public_url: str | None = None,
+        as_page: AsPage = lambda _scope, _error: None,
     ) -> None:
         self._images = images
         self._thumbnails = thumbnails
         self._gate = gate
         self._audit = audit
         self._public_url = public_url
+        self._as_page = as_page
         self._heads: Prepared[tuple[bytes, Headers]] = Prepared(max_entries=_PREPARED)
         self._documents: Prepared[tuple[bytes, bytes]] = Prepared(max_entries=_PREPARED)
         self._answers: Mapping[Kind, Callable[[_Request], Awaitable[None]]] = {
@@ -125,7 +138,18 @@ class Door:
             await self._answers[target.kind](request)
         except ChitramError as error:
             record_refusal(scope, error, audit=self._audit)
-            await _refuse(scope, send, error)
+            await self._refuse(scope, send, error)
+
+    async def _refuse(self, scope: Scope, send: Send, error: ChitramError) -> None:
+        identity = request_id(scope)
+        report(error, request_id=identity)
+        page = self._as_page(scope, error)
+        if page is None:
+            status, headers, body = error_response(error, accept=accept(scope), request_id=identity)
+            headers += ERROR_FIELDS
+        else:
+            status, headers, body = page
+        await send_whole(send, status=status, headers=headers, body=b"" if scope["method"] == "HEAD" else body)
 
     async def _find(self, target: Target, scope: Scope, send: Send) -> _Request:
         if scope["method"] not in METHODS:
@@ -260,11 +284,3 @@ async def _send_original(
         return
     status, zero_copy = 200 if ranges is None else 206, ZERO_COPY in request.scope.get("extensions", ())
     await send_range(request.send, blob, status=status, headers=fields, part=part, zero_copy=zero_copy)
-
-
-async def _refuse(scope: Scope, send: Send, error: ChitramError) -> None:
-    identity = request_id(scope)
-    report(error, request_id=identity)
-    status, headers, body = error_response(error, accept=accept(scope), request_id=identity)
-    headers += ERROR_FIELDS
-    await send_whole(send, status=status, headers=headers, body=b"" if scope["method"] == "HEAD" else body)

@@ -52,8 +52,8 @@ def install(
     also_allowed: AlsoAllowed = lambda _path: (),
     as_page: AsPage = lambda _request, _error, _status: None,
 ) -> None:
-    """Register the handlers. `routes` are those of the routers in `app`, which does not tell them itself;
-    `also_allowed` completes the Allow field with methods answered outside of `app`.
+    """Register the handlers. `routes` are those of the routers in `app`, which does not tell them itself, without those
+    that are there to refuse; `also_allowed` completes the Allow field with methods answered outside of `app`.
     """
 
     async def answer(request: Request, error: Exception) -> Response:
@@ -119,7 +119,7 @@ def _allowed(request: Request, error: HTTPException, *, routes: Sequence[BaseRou
     matching = [r for r in routes if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
     for route in matching:
         # Not those of a template that would take this path too if the first one did not.
-        if route.path == matching[0].path and route.include_in_schema:
+        if route.path == matching[0].path:
             methods.update(route.methods or ())
     return methods
 

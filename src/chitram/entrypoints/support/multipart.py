@@ -211,7 +211,7 @@ def _too_much_beside() -> InvalidRequest:
 
 def _no_file() -> ValidationFailed:
     message = "A file is required, sent as multipart/form-data."
-    return ValidationFailed.of(FILE_FIELD, message)
+    return ValidationFailed.of(FILE_FIELD, message, problem="no_file")
 
 
 def _is_file(part: _Part) -> bool:

@@ -78,5 +78,7 @@ def _visibility(text: str | None, viewer: Viewer) -> Visibility | None:
     allowed = [choice for choice in Visibility if choice is not Visibility.PRIVATE or viewer.user is not None]
     if text not in allowed:
         message = f"must be {' or '.join(allowed)}; a private image needs an owner"
-        raise ValidationFailed.of("visibility", message)
+        is_private = text == Visibility.PRIVATE
+        problem = "private_without_account" if is_private else "unknown_choice"
+        raise ValidationFailed.of("visibility", message, problem=problem)
     return Visibility(text)

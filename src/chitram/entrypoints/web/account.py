@@ -14,6 +14,8 @@ from chitram.domain.sessions import Session
 from chitram.entrypoints.support.limits import count_attempt
 from chitram.entrypoints.support.links import IMAGES_PATH, base_url
 from chitram.entrypoints.support.wiring import gate, wired
+from chitram.entrypoints.web.agents import agent_text
+from chitram.entrypoints.web.catalogue import Catalogue
 from chitram.entrypoints.web.forms import errors_of, read_choices, read_fields
 from chitram.entrypoints.web.pictures import day
 from chitram.entrypoints.web.rendering import Notice
@@ -63,7 +65,7 @@ async def make_token(request: Request) -> Response:
     try:
         token, secret = await _make_token(request, viewer, form)
     except ValidationFailed as error:
-        return await _account_page(request, viewer, token_form=form, errors=errors_of(error), status=422)
+        return await _account_page(request, viewer, token_form=form, errors=_errors(request, error), status=422)
     return await _account_page(request, viewer, new_token=_new_token(request, token, secret))
 
 
@@ -90,7 +92,7 @@ async def change_password(request: Request) -> Response:
     except InvalidCredentials:
         return await _account_page(request, viewer, errors=_wrong(request, "current_password"), status=422)
     except ValidationFailed as error:
-        return await _account_page(request, viewer, errors=errors_of(error), status=422)
+        return await _account_page(request, viewer, errors=_errors(request, error), status=422)
     gate(request).forget(request.scope, viewer)
     return RedirectResponse("/login?changed=1", _SEE_OTHER)
 
@@ -102,13 +104,15 @@ async def give_up(request: Request) -> Response:
     images = fields.get("images")
     try:
         if images not in ("delete", "keep"):
-            raise ValidationFailed.of("images", "Choose one of the two.")
+            raise ValidationFailed.of("images", "must be delete or keep", problem="unknown_choice")
         await count_attempt(request, viewer=viewer)
         await wired(request).accounts.delete(
             viewer, password=fields.get("password", ""), images="keep" if images == "keep" else "delete"
         )
     except InvalidCredentials:
         return await _account_page(request, viewer, errors=_wrong(request, "leave_password"), status=422)
+    except ValidationFailed as error:
+        return await _account_page(request, viewer, errors=_errors(request, error), status=422)
     gate(request).forget(request.scope, viewer)
     return RedirectResponse("/?left=1", _SEE_OTHER)
 
@@ -135,7 +139,7 @@ async def _account_page(
     application, shown = wired(request), pages(request)
     sessions = await application.sessions.list(viewer)
     tokens = await application.api_tokens.list(viewer)
-    names = ("name", "scopes", "current_password", "new_password", "leave_password")
+    names = ("name", "scopes", "current_password", "new_password", "images", "leave_password")
     return shown.page(
         request,
         "account",
@@ -145,7 +149,7 @@ async def _account_page(
         notices=(Notice("good", shown.texts(f"account.{done}")),) if done in _DONE else (),
         # It may show a secret, which is nothing for the disk.
         headers={"Cache-Control": "no-store"},
-        sessions=[_session(each, viewer) for each in sessions],
+        sessions=[_session(each, viewer, texts=shown.texts) for each in sessions],
         tokens=[_token(request, each) for each in tokens],
         usage=usage_of(await application.accounts.usage(viewer), texts=shown.texts),
         token_form=token_form or {"name": "", "scopes": [Scope.UPLOAD.value], "days": ""},
@@ -157,9 +161,10 @@ async def _account_page(
 async def _make_token(request: Request, viewer: Viewer, form: dict[str, Any]) -> tuple[ApiToken, str]:
     name = form["name"]
     if not name or len(name) > MAX_TOKEN_NAME or not name.isprintable():
-        raise ValidationFailed.of("name", f"Give it a name of at most {MAX_TOKEN_NAME} characters.")
+        message = f"must have 1 to {MAX_TOKEN_NAME} characters"
+        raise ValidationFailed.of("name", message, problem="token_name", most=MAX_TOKEN_NAME)
     if form["days"] not in _LIVES or any(scope not in list(Scope) for scope in form["scopes"]):
-        raise ValidationFailed.of("scopes", "Choose from the list.")
+        raise ValidationFailed.of("scopes", "must be of those that there are", problem="unknown_choice")
     days = _LIVES[form["days"]]
     return await wired(request).api_tokens.create(
         viewer,
@@ -201,13 +206,14 @@ def _sharex(base: str, upload: str, secret: str) -> dict[str, Any]:
     }
 
 
-def _session(session: Session, viewer: Viewer) -> dict[str, Any]:
+def _session(session: Session, viewer: Viewer, *, texts: Catalogue) -> dict[str, Any]:
     present = viewer.session
     return {
         "id": session.id,
-        "agent": session.user_agent,
+        "agent": agent_text(session.user_agent, texts=texts),
+        "full_agent": session.user_agent,
         "address": session.address,
-        "last_used": day(session.last_used_at),
+        "last_used": day(session.last_used_at, texts=texts),
         "present": present is not None and session.id == present.id,
     }
 
@@ -219,9 +225,13 @@ def _token(request: Request, token: ApiToken) -> dict[str, Any]:
         "id": token.id,
         "name": token.name,
         "scopes": sorted(scope.value for scope in token.scopes),
-        "until": texts("account.until", date=day(until)) if until else texts("account.no_end"),
-        "used": texts("account.used", date=day(used)) if used else texts("account.never_used"),
+        "until": texts("account.until", date=day(until, texts=texts)) if until else texts("account.no_end"),
+        "used": texts("account.used", date=day(used, texts=texts)) if used else texts("account.never_used"),
     }
+
+
+def _errors(request: Request, error: ValidationFailed) -> dict[str, str]:
+    return errors_of(error, texts=pages(request).texts)
 
 
 def _wrong(request: Request, field: str) -> dict[str, str]:

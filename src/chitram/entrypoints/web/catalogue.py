@@ -23,9 +23,15 @@ class Catalogue:
         text = self._texts[key]
         return text.format_map(values) if values else text
 
-    def error(self, code: str, *, otherwise: str) -> str:
+    def error(self, code: str, *, otherwise: str, **values: object) -> str:
         """What people are told of an error, by its code; `otherwise` the message that programs get."""
-        return self._texts.get(f"errors.{code}", otherwise)
+        key = f"errors.{code}"
+        return self(key, **values) if key in self._texts else otherwise
+
+    def problem(self, name: str | None, **values: object) -> str | None:
+        """What people are told of the problem that an error names; None when it names none that has words."""
+        key = f"problems.{name}"
+        return self(key, **values) if key in self._texts else None
 
     def for_scripts(self) -> Mapping[str, str]:
         """The texts that the page's script shows."""

@@ -41,7 +41,7 @@ def error_page(pages: Pages, request: Request, error: ChitramError, status: int)
         viewer=viewer,
         status=status,
         title=texts.error(f"{error.code}_title", otherwise=texts("errors.other_title")),
-        message=texts.error(error.code, otherwise=error.message).replace("{limit}", limit),
+        message=texts.error(error.code, otherwise=error.message, limit=limit),
         retry_after=retry,
         retry_path=here if status in (429, 503) else None,
         offer_login=status in (401, 403) and viewer.user is None,

@@ -5,8 +5,9 @@ from typing import Any
 
 from fastapi import Request
 
-from chitram.domain.errors import ValidationFailed
+from chitram.domain.errors import ChitramError, ValidationFailed
 from chitram.entrypoints.support.json_bodies import read_pairs
+from chitram.entrypoints.web.catalogue import Catalogue
 
 #: Boxes that can be ticked in one form.
 MOST_CHOICES = 1000
@@ -24,7 +25,16 @@ async def read_choices(request: Request, name: str) -> tuple[dict[str, str], lis
     return dict(pairs), chosen
 
 
-def errors_of(error: ValidationFailed) -> dict[str, str]:
-    """What is wrong, by the field it is about."""
+def errors_of(error: ValidationFailed, *, texts: Catalogue) -> dict[str, str]:
+    """What is wrong, in words for people, by the field it is about."""
     problems: Any = error.details.get("errors") or []
-    return {str(each["field"]): str(each["message"]) for each in problems if isinstance(each, Mapping)}
+    words = texts.problem(error.problem, **error.values) or texts("problems.other")
+    return {str(each["field"]): words for each in problems if isinstance(each, Mapping)}
+
+
+def message_of(error: ChitramError, *, texts: Catalogue, **values: object) -> str:
+    """What people are told of an error: of what exactly is wrong, or else of its code. `values`: what the words may
+    speak of beside the error's own.
+    """
+    words = texts.problem(error.problem, **values, **error.values)
+    return words or texts.error(error.code, otherwise=error.message, **values)

@@ -22,7 +22,7 @@ from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.representations import render
 from chitram.entrypoints.support.texts import lines, one_line
 from chitram.entrypoints.support.wiring import wired
-from chitram.entrypoints.web.forms import errors_of, read_fields
+from chitram.entrypoints.web.forms import errors_of, message_of, read_fields
 from chitram.entrypoints.web.pictures import detail, page_path, thumbnail_path, tile
 from chitram.entrypoints.web.visitors import is_partial, pages, require_own_form, sender_of, visitor_of
 
@@ -57,7 +57,7 @@ async def change_image(request: Request, image_id: str) -> Response:
         edit = _edit(fields)
         record = await application.ownership.edit(image_id, edit=edit, viewer=viewer)
     except ValidationFailed as error:
-        errors = errors_of(error)
+        errors = errors_of(error, texts=pages(request).texts)
         if is_partial(request):
             values = _form_values(request, record, viewer, form=fields, errors=errors)
             return pages(request).partial("image_form", status=422, saved=False, **values)
@@ -157,7 +157,7 @@ def _edit(fields: dict[str, str]) -> Edit:
     """What the form asks for. ValidationFailed."""
     visibility = fields.get("visibility", "")
     if visibility not in list(Visibility):
-        raise ValidationFailed.of("visibility", "Choose one of the three.")
+        raise ValidationFailed.of("visibility", "must be public, unlisted or private", problem="unknown_choice")
     return Edit(
         changed=frozenset({"title", "description", "visibility"}),
         visibility=Visibility(visibility),
@@ -168,7 +168,7 @@ def _edit(fields: dict[str, str]) -> Edit:
 
 def _checked(field: str, text: str | None, most: int) -> str | None:
     if text is not None and len(text) > most:
-        raise ValidationFailed.of(field, f"At most {most} characters.")
+        raise ValidationFailed.of(field, f"must have at most {most} characters", problem="text_too_long", most=most)
     return text
 
 
@@ -191,7 +191,7 @@ def _delete_page(
         image=tile(record, texts=shown.texts) if record is not None else None,
         image_id=image_id,
         needs_token=not (mine or is_admin),
-        error=shown.texts.error(error.code, otherwise=error.message) if error else None,
+        error=message_of(error, texts=shown.texts) if error else None,
     )
 
 

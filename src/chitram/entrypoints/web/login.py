@@ -23,7 +23,7 @@ from chitram.entrypoints.support.errors import status_of
 from chitram.entrypoints.support.limits import count_attempt
 from chitram.entrypoints.support.origins import origin_of
 from chitram.entrypoints.support.wiring import gate, wired
-from chitram.entrypoints.web.forms import errors_of, read_fields
+from chitram.entrypoints.web.forms import errors_of, message_of, read_fields
 from chitram.entrypoints.web.visitors import LoginNeeded, own_path, pages, require_own_form, sender_of, visitor_of
 from chitram.services.accounts import SignedIn
 
@@ -128,7 +128,7 @@ def _email(text: str) -> str:
     try:
         return clean_email(text)
     except ValueError as error:
-        raise ValidationFailed.of("email", str(error)) from None
+        raise ValidationFailed.of("email", str(error), problem="email_form") from None
 
 
 def _login_page(
@@ -179,7 +179,8 @@ def _by_field(request: Request, error: ChitramError | None) -> dict[str, str | N
     """What is wrong, beside the field that it is about."""
     found: dict[str, str | None] = dict.fromkeys(("email", "password", "invite"))
     if isinstance(error, ValidationFailed):
-        found.update({name: text for name, text in errors_of(error).items() if name in found})
+        problems = errors_of(error, texts=pages(request).texts)
+        found.update({name: text for name, text in problems.items() if name in found})
     if isinstance(error, EmailExists):
         found["email"] = _message(request, error)
     if isinstance(error, InvalidInvite):
@@ -188,7 +189,7 @@ def _by_field(request: Request, error: ChitramError | None) -> dict[str, str | N
 
 
 def _message(request: Request, error: ChitramError) -> str:
-    return pages(request).texts.error(error.code, otherwise=error.message)
+    return message_of(error, texts=pages(request).texts)
 
 
 def _headers(error: ChitramError | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """One's own pictures: finding, choosing, changing and deleting several."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
@@ -8,8 +8,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from chitram.domain.access import Viewer, owns
 from chitram.domain.errors import Forbidden, ImageNotFound
-from chitram.domain.images import Edit, ImageRecord, Visibility
-from chitram.entrypoints.support.pagination import decode_cursor, encode_cursor
+from chitram.domain.images import Edit, ImageRecord, Order, Visibility
+from chitram.entrypoints.support.pagination import MAX_CURSOR, decode_cursor, encode_cursor
 from chitram.entrypoints.support.texts import one_line
 from chitram.entrypoints.support.wiring import wired
 from chitram.entrypoints.web.forms import read_choices
@@ -30,15 +30,13 @@ router = APIRouter(include_in_schema=False)
 PAGE_SIZE = 40
 _SEE_OTHER = 303
 
-Sort = Literal["newest", "oldest"]
-
 
 @router.get("/my-images")
 async def my_images(
     request: Request,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None,
     name: Annotated[str, Query(max_length=100)] = "",
-    sort: Sort = "newest",
+    sort: Order = Order.NEWEST,
     deleted: Annotated[int, Query(ge=0, le=1000)] = 0,
     changed: Annotated[int, Query(ge=0, le=1000)] = 0,
     chosen: str = "",
@@ -47,11 +45,9 @@ async def my_images(
     viewer = await member_of(request)
     application, shown = wired(request), pages(request)
     wanted = one_line(name)
-    after = None if cursor is None else decode_cursor(cursor, secrets=application.secrets)
-    page = await application.images.list_owned(
-        viewer=viewer, after=after, limit=PAGE_SIZE, oldest_first=sort == "oldest", name=wanted
-    )
-    query = {"name": name, "sort": sort}
+    after = None if cursor is None else decode_cursor(cursor, secrets=application.secrets, order=sort)
+    page = await application.images.list_owned(viewer=viewer, after=after, limit=PAGE_SIZE, order=sort, name=wanted)
+    query = {"name": name, "sort": sort.value}
     following = {"cursor": encode_cursor(page.next, secret=application.secrets[0])} if page.next else {}
     values: dict[str, Any] = {
         "images": [tile(record, texts=shown.texts) for record in page.records],
@@ -72,7 +68,8 @@ async def my_images(
         usage=usage_of(await application.accounts.usage(viewer), texts=shown.texts),
         filtered=wanted is not None or cursor is not None,
         wanted=name,
-        sort=sort,
+        sort=sort.value,
+        orders=[each.value for each in Order],
         **values,
     )
 

@@ -14,24 +14,26 @@ from chitram.entrypoints.web.catalogue import Catalogue
 
 #: Rows that a column's width has in the gallery, and the shapes of tiles that its style sheet knows.
 ROWS, LOWEST, TALLEST = 20, 8, 60
+_SIZES = tuple(sorted(THUMBNAIL_SIZES))
+#: Bytes from which on a file is worth a preview while it comes.
+_PREVIEWED = 150_000
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>&]")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def tile(record: ImageRecord, *, texts: Catalogue) -> dict[str, Any]:
     """What a list shows of an image. Addresses begin with `/`."""
     image, blob = record.image, record.blob
-    name = image.title or image.filename
+    name = image.name
+    thumbnails = {size: thumbnail_path(record, size) for size in _SIZES}
+    widths = {size: _scaled_width(record, size) for size in _SIZES}
     return {
         "id": image.id,
         "name": name,
-        "alt": texts("gallery.alt", name=name, date=day(image.created_at)),
+        "alt": texts("gallery.alt", name=name, date=day(image.created_at, texts=texts)),
         "page": page_path(record),
-        "thumbnails": {size: thumbnail_path(record, size) for size in sorted(THUMBNAIL_SIZES)},
-        "widths": {size: _scaled_width(record, size) for size in sorted(THUMBNAIL_SIZES)},
-        "srcset": _srcset(
-            (thumbnail_path(record, size), _scaled_width(record, size)) for size in sorted(THUMBNAIL_SIZES)
-        ),
+        "thumbnails": thumbnails,
+        "widths": widths,
+        "srcset": _srcset((thumbnails[size], widths[size]) for size in _SIZES),
         "width": blob.width,
         "height": blob.height,
         "placeholder": blob.placeholder,
@@ -55,19 +57,29 @@ def detail(record: ImageRecord, *, base: str, texts: Catalogue) -> dict[str, Any
         "content_type": blob.content_type,
         "format": FORMATS[blob.content_type].name,
         "created_at": timestamp(image.created_at),
-        "date": day(image.created_at),
+        "date": day(image.created_at, texts=texts),
         "sha256": blob.sha256,
-        "problem": blob.broken_reason,
+        "problem": _problem(record, texts=texts),
         "shared": image.visibility is not Visibility.PRIVATE,
         "indexed": image.visibility is Visibility.PUBLIC,
         "page_url": page,
         "url": url,
         "display_url": original_path(record),
         "srcset": _srcset([*sources, (original_path(record), blob.width)]),
+        "preview": shown["thumbnails"][largest] if _has_preview(record) else None,
         "download_url": f"{original_path(record)}&download=1",
         "oembed_url": f"{base}/oembed?url={quote(page, safe='')}",
         "links": links(shown["name"], page=page, url=url),
     }
+
+
+def _problem(record: ImageRecord, *, texts: Catalogue) -> str | None:
+    """What is wrong with a file that turned out to be broken after its upload."""
+    reason = record.blob.broken_reason
+    if reason is None:
+        return None
+    formats = FORMATS[record.blob.content_type].name
+    return texts.problem(reason, formats=formats) or texts("problems.other")
 
 
 def links(name: str, *, page: str, url: str) -> list[dict[str, str]]:
@@ -100,9 +112,10 @@ def thumbnail_path(record: ImageRecord, size: int) -> str:
     return f"/i/{record.image.id}/{size}.{extension}?v={record.version}"
 
 
-def day(moment: datetime) -> str:
+def day(moment: datetime, *, texts: Catalogue) -> str:
     """`23 Nov 2026`."""
-    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+    month = texts("site.months").split()[moment.month - 1]
+    return texts("site.date", day=moment.day, month=month, year=moment.year)
 
 
 def size_text(size: int) -> str:
@@ -112,6 +125,13 @@ def size_text(size: int) -> str:
     if size < 1_000_000_000:
         return f"{size / 1_000_000:.1f} MB"
     return f"{size / 1_000_000_000:.2f} GB"
+
+
+def _has_preview(record: ImageRecord) -> bool:
+    """Whether the largest thumbnail is worth showing first. Where a picture is transparent it would shine through."""
+    blob = record.blob
+    is_large = blob.size >= _PREVIEWED and max(blob.width, blob.height) > max(THUMBNAIL_SIZES)
+    return blob.thumbnail_ready and blob.thumbnail_type == "image/jpeg" and is_large
 
 
 def _srcset(sources: Iterable[tuple[str, int]]) -> str:

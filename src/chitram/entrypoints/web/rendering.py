@@ -1,16 +1,18 @@
 """Pages out of templates, with what every page needs."""
 
 import gzip
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chitram.domain.access import Viewer
-from chitram.entrypoints.support.asgi import accepts_gzip
+from chitram.entrypoints.support.asgi import accepts_gzip, header_map
+from chitram.entrypoints.support.conditions import none_match
 from chitram.entrypoints.support.exchange import PAGE_REFERRER_POLICY
 from chitram.entrypoints.support.wiring import wired
 from chitram.entrypoints.web.catalogue import Catalogue
@@ -40,6 +42,8 @@ PAGE_FIELDS = {
     # What a page shows depends on who asks; only they may keep it, and have to ask whether it is still right.
     "Cache-Control": "private, no-cache",
     "Referrer-Policy": PAGE_REFERRER_POLICY,
+    # Whoever opens a page of ours in another window has no hold on it.
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 
@@ -64,7 +68,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(t=texts, static=static.url)
+        self._environment.globals.update(t=texts, static=static.url, imports=static.imports)
 
     def render(self, name: str, **values: Any) -> str:  # noqa: ANN401 - whatever the template names
         """The template `name` (below templates/, with its suffix) with `values`."""
@@ -82,17 +86,29 @@ class Pages:
         notices: tuple[Notice, ...] = (),
         headers: dict[str, str] | None = None,
         **values: Any,  # noqa: ANN401 - whatever the template names
-    ) -> HTMLResponse:
-        """An answer with the page `name` of templates/pages. `current`: the entry of the navigation that it is."""
-        body = self.text(request, name, viewer=viewer, current=current, notices=notices, **values)
-        fields = PAGE_FIELDS | {"Vary": "HX-Request, Accept-Encoding"}
-        data = body.encode()
+    ) -> Response:
+        """An answer with the page `name` of templates/pages; 304 for a stranger who has it.
+
+        `current`: the entry of the navigation that it is.
+        """
+        data = self.text(request, name, viewer=viewer, current=current, notices=notices, **values).encode()
+        fields = PAGE_FIELDS | {"Vary": "HX-Request, Accept-Encoding"} | (headers or {})
         # Not the pages of a session: they hold a secret, and by the size of what is compressed beside what somebody
         # else wrote, secrets can be guessed.
-        if viewer.session is None and accepts_gzip(request.scope):
+        if viewer.session is not None:
+            # Nor are they kept: browsers that go back after the logging out show what they have without asking.
+            fields["Cache-Control"] = "private, no-store"
+            return HTMLResponse(data, status_code=status, headers=fields)
+        if status == 200 and request.method in ("GET", "HEAD"):
+            etag = _entity_tag(data)
+            fields["ETag"] = f"W/{etag}"
+            if none_match(header_map(request.scope).get(b"if-none-match", b""), etag=etag.encode()):
+                # With all fields: a browser takes them over, and would be left with a stricter policy than the page's.
+                return Response(status_code=304, headers=fields)
+        if accepts_gzip(request.scope):
             data = gzip.compress(data, 6, mtime=0)
             fields["Content-Encoding"] = "gzip"
-        return HTMLResponse(data, status_code=status, headers=fields | (headers or {}))
+        return HTMLResponse(data, status_code=status, headers=fields)
 
     def text(self, request: Request, name: str, /, *, viewer: Viewer, **values: Any) -> str:  # noqa: ANN401
         """The page `name` of templates/pages, as `viewer` sees it, for whoever makes the answer themselves."""
@@ -119,3 +135,8 @@ class Pages:
         fields = {"Cache-Control": "private, no-store", "Vary": "HX-Request"}
         body = self.render(f"partials/{name}.html", **values)
         return HTMLResponse(body, status_code=status, headers=fields | (headers or {}))
+
+
+def _entity_tag(data: bytes) -> str:
+    """A tag of a page before it is compressed."""
+    return f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'

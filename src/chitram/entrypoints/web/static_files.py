@@ -37,6 +37,7 @@ class StaticFiles:
     def __init__(self, directory: Path = _DIRECTORY) -> None:
         self._by_name: dict[str, StaticFile] = {}
         self._names: dict[str, str] = {}
+        self._imports: dict[str, dict[str, None]] = {}
         self._directory = directory
         for path in sorted(directory.rglob("*")):
             if path.is_file():
@@ -45,6 +46,20 @@ class StaticFiles:
     def url(self, name: str) -> str:
         """The address of a file, which changes with its content. KeyError when there is no such file."""
         return f"{PREFIX}{self._names[name]}"
+
+    def imports(self, name: str) -> list[str]:
+        """The addresses of the scripts that a script imports, or that those import. KeyError: there is no such file.
+
+        A browser finds them one level at a time, a round trip each; a page that names them all saves those.
+        """
+        found: dict[str, None] = {}
+        pending = [name]
+        while pending:
+            for other in self._imports[pending.pop()]:
+                if other not in found:
+                    found[other] = None
+                    pending.append(other)
+        return [self.url(other) for other in found]
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer GET and HEAD; NotFound, MethodNotAllowed."""
@@ -78,6 +93,7 @@ class StaticFiles:
         return self._names[name]
 
     def _add(self, name: str, path: Path) -> None:
+        self._imports[name] = {}
         body = _REFERENCE.sub(lambda found: self._reference(name, found[1]), path.read_bytes())
         digest = hashlib.sha256(body).hexdigest()[:10]
         stem, dot, suffix = name.rpartition(".")
@@ -97,8 +113,9 @@ class StaticFiles:
         relative = reference.decode()
         if relative.startswith("./"):
             directory = name.rpartition("/")[0]
-            other = self._hashed(f"{directory}/{relative[2:]}")
-            return f"./{other.rpartition('/')[2]}".encode()
+            script = f"{directory}/{relative[2:]}"
+            self._imports[name][script] = None
+            return f"./{self._hashed(script).rpartition('/')[2]}".encode()
         return self._hashed(relative).encode()
 
 

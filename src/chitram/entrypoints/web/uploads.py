@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from chitram.domain.access import Viewer
 from chitram.domain.api_tokens import Scope
-from chitram.domain.errors import ChitramError, Unauthorized, ValidationFailed
+from chitram.domain.errors import ChitramError, Unauthorized
 from chitram.domain.images import Visibility
 from chitram.domain.media import describe_formats
 from chitram.domain.uploads import Uploaded
@@ -16,7 +16,7 @@ from chitram.entrypoints.support.errors import status_of
 from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.receiving import receive_upload
 from chitram.entrypoints.support.wiring import wired
-from chitram.entrypoints.web.forms import errors_of
+from chitram.entrypoints.web.forms import message_of
 from chitram.entrypoints.web.pictures import detail, page_path, size_text
 from chitram.entrypoints.web.visitors import pages, sender_of, visitor_of
 
@@ -64,13 +64,8 @@ def _page(request: Request, viewer: Viewer, *, error: ChitramError | None = None
 
 
 def _message(request: Request, error: ChitramError) -> str:
-    texts, settings = pages(request).texts, wired(request).settings.uploads
-    problems = errors_of(error) if isinstance(error, ValidationFailed) else {}
-    if "file" in problems:
-        return texts("upload.no_file")
-    if problems:
-        return "; ".join(f"{field}: {message}" for field, message in problems.items())
-    return texts.error(error.code, otherwise=error.message).replace("{limit}", size_text(settings.max_file_size))
+    limits = _limits(request)
+    return message_of(error, texts=pages(request).texts, limit=limits["size"], formats=limits["formats"])
 
 
 def _uploaded_page(request: Request, viewer: Viewer, uploaded: Uploaded) -> Response:

@@ -3,18 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
-from chitram.domain.images import Image, ImageRecord, Visibility
+from chitram.domain.images import Image, ImageRecord, Order, Visibility
 from chitram.domain.users import Quota
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a list that is ordered newest first: entries after it are older."""
+    """A place in a list: that of the image with this `id`. `key` is what the list is sorted by: the moment of the
+    upload, the image's name, or its size in bytes.
+    """
 
-    created_at: datetime
+    key: datetime | str | int
     id: str
+
+    @classmethod
+    def of(cls, record: ImageRecord, *, order: Order = Order.NEWEST) -> Self:
+        """Where the image stands in a list of this order."""
+        if order is Order.NAME:
+            return cls(record.image.name, record.image.id)
+        return cls(record.blob.size if order is Order.SIZE else record.image.created_at, record.image.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +82,11 @@ class ImageRepository(Protocol):
         *,
         after: Position | None,
         limit: int,
-        oldest_first: bool = False,
+        order: Order = Order.NEWEST,
         name: str | None = None,
     ) -> Sequence[ImageRecord]:
-        """Every image of the owner, newest first, then by id, or the other way round; with `name` only those whose
-        title or file name contains it, whatever its case.
+        """Every image of the owner in the order, then by id; with `name` only those whose title or file name contains
+        it, whatever its case. `after` is a position of the same order.
         """
         ...
 

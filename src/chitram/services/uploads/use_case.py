@@ -149,7 +149,7 @@ class Uploads:
 
     def _check_declarations(self, staged: StagedFile, details: UploadDetails) -> None:
         if staged.size == 0:
-            raise InvalidRequest("The file is empty.")
+            raise InvalidRequest("The file is empty.", problem="empty_file")
         if details.declared_sha256 is not None and details.declared_sha256 != staged.sha256:
             raise ChecksumMismatch
         if not is_acceptable_declaration(details.declared_type):
@@ -159,7 +159,7 @@ class Uploads:
             )
         if details.visibility is Visibility.PRIVATE and details.owner_id is None:
             message = "must be public or unlisted; a private image needs an owner"
-            raise ValidationFailed.of("visibility", message)
+            raise ValidationFailed.of("visibility", message, problem="private_without_account")
 
     async def _understand(self, staged: StagedFile) -> tuple[Inspected, Rendered | None]:
         if self._policy.render_inline:

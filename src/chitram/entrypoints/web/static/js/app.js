@@ -1,9 +1,10 @@
 // What HTML cannot do by itself, on every page. Every form and link works without it.
 
-import { showPlaceholders } from "./placeholders.js";
+import { markBroken, showPlaceholders } from "./placeholders.js";
 import { setUpChoosing } from "./choosing.js";
 import { setUpCopying } from "./copying.js";
 import { setUpDeleting } from "./deleting.js";
+import { setUpReturning } from "./returning.js";
 import { setUpTheme } from "./themes.js";
 import { toast, text } from "./toasts.js";
 import { setUpZoom } from "./zooming.js";
@@ -14,12 +15,14 @@ const setUp = (root) => {
   setUpCopying(root);
 };
 
+markBroken();
 setUp(document);
 setUpTheme();
 setUpZoom();
 setUpUploads();
 setUpDeleting();
 setUpChoosing();
+setUpReturning();
 
 // Parts that htmx brought.
 document.body.addEventListener("htmx:load", (event) => setUp(event.detail.elt.parentElement ?? document));

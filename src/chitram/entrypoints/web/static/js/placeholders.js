@@ -66,6 +66,9 @@ export const decode = (text) => {
   return { width, height, data };
 };
 
+/** Does `work` when the browser has nothing more urgent to do. */
+const later = (work) => (window.requestIdleCallback ? requestIdleCallback(work, { timeout: 1000 }) : setTimeout(work));
+
 const show = (element) => {
   try {
     const { width, height, data } = decode(element.dataset.placeholder);
@@ -77,12 +80,21 @@ const show = (element) => {
   }
 };
 
+/** Marks pictures that do not come, so that they are not shown as broken ones. */
+export const markBroken = () => {
+  // Such events do not rise; they can be seen on their way down.
+  addEventListener("error", ({ target }) => target instanceof HTMLImageElement && (target.dataset.broken = ""), true);
+};
+
 /** Shows the placeholders below `root` whose pictures are not there yet. */
 export const showPlaceholders = (root) => {
   for (const element of root.querySelectorAll("[data-placeholder]:not([data-placeholder=''])")) {
     const image = element.querySelector("img");
-    if (image?.complete && image.naturalWidth) continue;
-    show(element);
+    const isThere = () => image?.complete && image.naturalWidth;
+    if (isThere()) continue;
+    // What is put off is out of sight; one at a time, so that nothing else has to wait for all of them.
+    if (image?.loading === "lazy") later(() => isThere() || show(element));
+    else show(element);
     // A transparent picture must not have its own blur behind it.
     image?.addEventListener("load", () => (element.style.backgroundImage = ""), { once: true });
   }

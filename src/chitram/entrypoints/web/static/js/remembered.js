@@ -1,12 +1,14 @@
 // The list of images that were uploaded from this browser without an account, with their delete tokens.
 
+import { text, toast } from "./toasts.js";
+
 const KEY = "chitram-uploads";
 const MOST = 200;
 
 const read = () => {
   try {
     const list = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(list) ? list : [];
+    return Array.isArray(list) ? list.filter((each) => each?.id && each.token) : [];
   } catch {
     return [];
   }
@@ -53,11 +55,24 @@ const show = () => {
   section.hidden = !images.length;
 };
 
+/** Forgets everything; for a moment it can be brought back, since nothing else has the tokens. */
+const forgetAll = () => {
+  const images = read();
+  const bringBack = () => {
+    write([...read(), ...images]);
+    show();
+  };
+  write([]);
+  show();
+  toast(text("forgotten"), { label: text("undo"), run: bringBack });
+};
+
 /** Shows the list on the page that has a place for it. */
 export const setUpRemembered = () => {
-  document.getElementById("forget")?.addEventListener("click", () => {
-    write([]);
-    show();
+  document.getElementById("forget")?.addEventListener("click", forgetAll);
+  // Another window of this browser may upload and delete too.
+  addEventListener("storage", (event) => {
+    if (event.key === KEY) show();
   });
   show();
 };

@@ -4,7 +4,8 @@ import { copyFrom } from "./copying.js";
 import { remember, setUpRemembered } from "./remembered.js";
 import { text } from "./toasts.js";
 
-const ENDPOINT = "/api/v1/images/upload";
+const IMAGES = "/api/v1/images/";
+const ENDPOINT = `${IMAGES}upload`;
 //: Answers after which trying again by itself is right, and how often.
 const PASSING = new Set([429, 503]);
 const TRIES = 8;
@@ -21,14 +22,21 @@ class Upload {
     this.file = file;
     this.form = form;
     this.key = randomKey();
+    // Now and not when its turn comes: the choice may have been changed for the next pictures by then.
+    this.visibility = form.elements.visibility?.value;
     this.tries = 0;
     const row = document.getElementById("upload-item").content.cloneNode(true).firstElementChild;
     this.row = row;
+    row.tabIndex = -1;
     this.part = (name) => row.querySelector(`[data-${name}]`);
     this.part("name").textContent = file.name;
+    this.part("name").id = `upload-${this.key}`;
+    // Several rows have the same buttons; what they are about is read out with them.
+    for (const each of row.querySelectorAll("button, a, progress")) each.setAttribute("aria-describedby", `upload-${this.key}`);
     this.part("cancel").addEventListener("click", () => this.cancel());
     this.part("retry").addEventListener("click", () => {
       this.tries = 0;
+      this.forgive();
       this.onRetry();
     });
     this.preview = URL.createObjectURL(file);
@@ -51,15 +59,21 @@ class Upload {
     return "";
   }
 
+  /** Hides the buttons and bars of these names. Whoever had one of them in focus goes on at the row, not at the top. */
+  hide(...names) {
+    const focused = document.activeElement;
+    for (const name of names) this.part(name).hidden = true;
+    if (names.some((name) => this.part(name) === focused)) this.row.focus({ preventScroll: true });
+  }
+
   /** Sends it; resolves when it is kept, given up or cancelled. */
   async run() {
     const problem = this.problem();
     if (problem) return this.fail(problem, false);
-    this.part("retry").hidden = true;
-    this.part("cancel").hidden = false;
+    this.part("cancel").hidden = this.part("progress").hidden = false;
     while (!this.cancelled) {
       const answer = await this.send();
-      if (this.cancelled) return;
+      if (this.cancelled) return this.takeBack(answer);
       if (answer.status === 201) return this.succeed(JSON.parse(answer.body));
       if (!PASSING.has(answer.status) || ++this.tries >= TRIES) return this.fail(answer.message, true);
       await this.pause(answer.retryAfter);
@@ -70,10 +84,11 @@ class Upload {
     return new Promise((resolve) => {
       const request = new XMLHttpRequest();
       this.request = request;
+      this.sent = false;
       request.open("POST", ENDPOINT);
+      for (const [name, value] of Object.entries(this.credentials())) request.setRequestHeader(name, value);
       request.setRequestHeader("Idempotency-Key", this.key);
-      const csrf = this.form.elements.csrf_token?.value;
-      if (csrf) request.setRequestHeader("X-CSRF-Token", csrf);
+      request.upload.addEventListener("load", () => (this.sent = true));
       request.upload.addEventListener("progress", (event) => {
         const percent = Math.floor((100 * event.loaded) / (event.total || 1));
         this.part("progress").value = percent;
@@ -82,11 +97,15 @@ class Upload {
       const finish = () => resolve(answerOf(request));
       for (const name of ["load", "error", "abort"]) request.addEventListener(name, finish);
       const body = new FormData();
-      const visibility = this.form.elements.visibility?.value;
-      if (visibility) body.append("visibility", visibility);
+      if (this.visibility) body.append("visibility", this.visibility);
       body.append("file", this.file, this.file.name);
       request.send(body);
     });
+  }
+
+  credentials() {
+    const csrf = this.form.elements.csrf_token?.value;
+    return csrf ? { "X-CSRF-Token": csrf } : {};
   }
 
   async pause(seconds) {
@@ -98,17 +117,31 @@ class Upload {
 
   cancel() {
     this.cancelled = true;
-    this.request?.abort();
+    // What has arrived as a whole may be kept whether somebody listens or not: then the answer says what to take back.
+    if (!this.sent) this.request?.abort();
     this.state(text("cancelled"));
-    this.part("cancel").hidden = true;
-    this.part("progress").hidden = true;
+    this.hide("cancel", "progress");
+  }
+
+  /** Deletes what was kept before the server could know that it is not wanted. */
+  async takeBack(answer) {
+    if (answer.status !== 201) return;
+    const { id, delete_token: token } = JSON.parse(answer.body);
+    const headers = token ? { "X-Delete-Token": token } : this.credentials();
+    await fetch(IMAGES + id, { method: "DELETE", headers, keepalive: true });
+  }
+
+  /** What went wrong before is not said any longer. */
+  forgive() {
+    this.row.querySelector(".field-error")?.remove();
+    this.hide("retry");
+    this.state(text("waiting"));
   }
 
   fail(message, again) {
     this.state("");
-    this.part("progress").hidden = true;
-    this.part("cancel").hidden = true;
     this.part("retry").hidden = !again;
+    this.hide("progress", "cancel");
     let words = this.row.querySelector(".field-error");
     if (!words) {
       words = Object.assign(document.createElement("p"), { className: "field-error col-span-2" });
@@ -119,11 +152,9 @@ class Upload {
   }
 
   succeed(image) {
-    this.row.querySelector(".field-error")?.remove();
     this.image = image;
     this.state(text("done"));
-    this.part("progress").hidden = true;
-    this.part("cancel").hidden = true;
+    this.hide("progress", "cancel");
     const page = new URL(`/image/${image.id}`, location.href).href;
     Object.assign(this.part("open"), { href: page, hidden: false });
     this.part("preview").src = image.thumbnail_ready ? image.thumbnails["150"] : this.preview;
@@ -173,11 +204,13 @@ class Queue {
     const upload = this.waiting.shift();
     if (!upload.cancelled) {
       this.running += 1;
-      await upload.run();
+      // Whatever happens to one of them, the others go on.
+      await upload.run().catch(() => upload.fail(text("failed"), true));
       this.running -= 1;
       if (upload.image) {
         this.done += 1;
         document.getElementById("uploads-status").textContent = text("all_done", { count: this.done });
+        this.onDone(upload.image);
       }
     }
     this.next();
@@ -219,6 +252,7 @@ const setUpPasting = (take) => {
 
 /** Makes the upload page work with more than one file at a time. */
 export const setUpUploads = () => {
+  setUpRemembered();
   const form = document.querySelector("form[data-upload]");
   const input = document.getElementById("file");
   if (!form || !input) return;
@@ -226,12 +260,16 @@ export const setUpUploads = () => {
   const list = document.getElementById("upload-list");
 
   const take = (files) => {
-    for (const file of files) {
-      const upload = new Upload(file, form);
-      list.prepend(upload.row);
-      queue.add(upload);
-    }
+    const uploads = Array.from(files, (file) => new Upload(file, form));
+    if (!uploads.length) return;
+    // The newest ones on top, in the order in which they were chosen.
+    list.prepend(...uploads.map((upload) => upload.row));
     document.getElementById("uploads").hidden = false;
+    for (const upload of uploads) queue.add(upload);
+  };
+  // A single picture leads to its page, unless there is a token to be saved first.
+  queue.onDone = (image) => {
+    if (list.childElementCount === 1 && !image.delete_token) location.assign(`/image/${image.id}`);
   };
 
   input.multiple = true;
@@ -247,7 +285,6 @@ export const setUpUploads = () => {
   form.addEventListener("submit", (event) => event.preventDefault());
   setUpDropping(take);
   setUpPasting(take);
-  setUpRemembered();
   addEventListener("beforeunload", (event) => {
     if (queue.running) event.preventDefault();
   });

@@ -57,6 +57,7 @@ export const setUpZoom = () => {
     },
     { passive: false },
   );
-  image.addEventListener("dblclick", () => show(scale > fit() ? fit() : 1));
+  // Larger and smaller by the same step end beside where they began, by a rounding.
+  image.addEventListener("dblclick", () => show(scale > fit() * 1.001 ? fit() : 1));
   dialog.addEventListener("close", () => link.focus());
 };
