@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.people import Visitor, sign_in, signed_up, window
+from tests.browser.stage import STRICT, Stage, Words, set_stage
 from tests.factories.servers import UNLIMITED, Server, running_server
 from tests.services.packages import SEARCH_PATH
 
@@ -17,6 +18,8 @@ from tests.services.packages import SEARCH_PATH
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
+    # Parts of the browser's own window are pages in processes of their own, made anew for each of our windows.
+    "--disable-features=InitialWebUI,WebUIReloadButton,WebUIToolbar,WebUIToolbarWebView,InitialWebUIProfileService",
 ]  # fmt: skip
 #: Passwords are hashed often here and are worth nothing.
 SETTINGS = UNLIMITED | {"BCRYPT_ROUNDS": "4"}
@@ -34,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright is there, its event loop counts as running, and no other one can.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, headless."""
     executable = shutil.which("chromium", path=SEARCH_PATH)
@@ -69,3 +73,10 @@ def visit(chromium: Browser, site: Server) -> Iterator[Open]:
 
         yield open_window
         assert [complaint for visitor in opened for complaint in visitor.complaints] == []
+
+
+@pytest.fixture(scope="session")
+def stage(site: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The site with something on every page, and a server of stricter settings beside it."""
+    with running_server(tmp_path_factory.mktemp("strict"), **STRICT) as strict:
+        yield set_stage(site, strict, words=Words(), name="owner")

@@ -108,7 +108,7 @@ def uploaded(url: str, data: bytes, *, name: str = "picture.jpg", person: Person
     with httpx.Client(base_url=url, timeout=60) as client:
         answer = client.post(
             "/api/v1/images/upload",
-            files={"file": (name, data)},
+            files={"file": (name, data, "application/octet-stream")},
             data={"visibility": "public"} | fields,
             headers=person.headers if person else {},
         )
