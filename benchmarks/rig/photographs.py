@@ -23,10 +23,13 @@ def photographs(directory: Path | None, *, megapixels: float = 12, seed: int = 5
     return [data for data in files if 2_000_000 <= len(data) <= 4_000_000] or files
 
 
-def generated(*, megapixels: float, seed: int = 5, quality: int = 85) -> bytes:
-    """A baseline JPEG of soft shapes under film grain, about a quarter byte a pixel, as cameras write."""
-    width = round((megapixels * 1e6 * 4 / 3) ** 0.5) // 16 * 16
-    height = width * 3 // 4
+def generated(*, megapixels: float, seed: int = 5, quality: int = 85, shape: float = 0.75) -> bytes:
+    """A baseline JPEG of soft shapes under film grain, about a quarter byte a pixel, as cameras write.
+
+    `shape`: height over width.
+    """
+    width = round((megapixels * 1e6 / shape) ** 0.5) // 16 * 16
+    height = round(width * shape)
     shapes = Image.frombytes("RGB", (96, 72), random.Random(seed).randbytes(96 * 72 * 3)).resize(
         (width, height), Image.Resampling.BICUBIC
     )

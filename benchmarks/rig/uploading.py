@@ -17,16 +17,18 @@ _PART = (
     b"--" + _BOUNDARY + b'\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n'
     b"Content-Type: image/jpeg\r\n\r\n"
 )
+_FIELD = b"--" + _BOUNDARY + b'\r\nContent-Disposition: form-data; name="visibility"\r\n\r\n%s\r\n'
 _END = b"\r\n--" + _BOUNDARY + b"--\r\n"
 
 
-def upload_head(size: int) -> bytes:
+def upload_head(size: int, *, visibility: str | None = None) -> bytes:
     """The head of a request whose file has `size` bytes, with all that comes before the file."""
-    length = len(_PART) + size + len(_END)
+    before = _PART if visibility is None else _FIELD % visibility.encode() + _PART
+    length = len(before) + size + len(_END)
     return (
         b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=%s\r\n"
         b"Content-Length: %d\r\n\r\n" % (PATH.encode(), _BOUNDARY, length)
-    ) + _PART
+    ) + before
 
 
 def upload_end() -> bytes:
@@ -61,9 +63,9 @@ def _some(connection: socket.socket) -> bytes:
     return piece
 
 
-def upload(connection: socket.socket, data: bytes) -> tuple[int, dict[str, Any]]:
-    """Upload `data`; status and body of the answer."""
-    connection.sendall(upload_head(len(data)))
+def upload(connection: socket.socket, data: bytes, *, visibility: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Upload `data`, as the server sees fit or for those whom `visibility` names; status and body of the answer."""
+    connection.sendall(upload_head(len(data), visibility=visibility))
     connection.sendall(data)
     connection.sendall(_END)
     return read_answer(connection)

@@ -29,10 +29,21 @@ def test_missing_packages_are_named(tmp_path: Path):
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
     missing = packages.missing(path=str(tmp_path))
-    assert missing == ["curl", "libimage-exiftool-perl", "e2fsprogs", "sqlite3"]
+    assert missing == ["curl", "libimage-exiftool-perl", "e2fsprogs", "sqlite3", "chromium"]
     text = packages.explain(missing)
-    assert "apt-get install curl libimage-exiftool-perl e2fsprogs sqlite3" in text
+    assert "apt-get install curl libimage-exiftool-perl e2fsprogs sqlite3 chromium" in text
     assert "strace" not in text
+
+
+@pytest.mark.parametrize(("soak", "asked"), [("", []), ("1", ["nodejs", "npm"])])
+def test_the_soak_needs_more(tmp_path: Path, soak: str, asked: list[str]):
+    program = (
+        "import sys; from tests.services import packages as p\n"
+        "p.missing.__kwdefaults__['path'] = sys.argv[1]; raise SystemExit(p.main())"
+    )
+    result = run(sys.executable, "-c", program, tmp_path, PATH=str(tmp_path), CHITRAM_SOAK=soak)
+    assert result.returncode == 1
+    assert [name for name in ("nodejs", "npm") if f"  {name}: " in result.stderr] == asked
 
 
 def test_without_apt_the_package_check_ends_with_a_message(tmp_path: Path):

@@ -20,6 +20,12 @@ NEEDED: dict[str, tuple[str, str]] = {
     "chromium": ("chromium", "the pages, as people see and use them"),
 }
 
+#: What `make soak` needs besides, and says by CHITRAM_SOAK=1.
+FOR_SOAK: dict[str, tuple[str, str]] = {
+    "node": ("nodejs", "Lighthouse, which judges the pages"),
+    "npm": ("npm", "Lighthouse is installed by it"),
+}
+
 #: Where Debian keeps what an ordinary user's PATH may leave out.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -31,7 +37,7 @@ def missing(needed: dict[str, tuple[str, str]] = NEEDED, *, path: str = SEARCH_P
 
 def explain(packages: list[str]) -> str:
     """What to tell somebody who has to install `packages` by hand."""
-    uses = dict(NEEDED.values())
+    uses = dict((NEEDED | FOR_SOAK).values())
     lines = [f"  {package}: {uses.get(package, 'used by the tests')}" for package in packages]
     return "\n".join(["These Debian packages are missing:", *lines, f"As root: apt-get install {' '.join(packages)}"])
 
@@ -48,7 +54,8 @@ def install(packages: list[str]) -> None:
 
 def main() -> int:
     """Exit status: 0 when everything is there, 1 when something is missing and could not be installed."""
-    packages = missing()
+    needed = NEEDED | (FOR_SOAK if os.environ.get("CHITRAM_SOAK") == "1" else {})
+    packages = missing(needed)
     if not packages:
         return 0
     if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -56,7 +63,7 @@ def main() -> int:
             install(packages)
         except subprocess.CalledProcessError as error:
             print(f"apt-get ended with status {error.returncode}.", file=sys.stderr)
-        packages = missing()
+        packages = missing(needed)
     if packages:
         print(explain(packages), file=sys.stderr)
         return 1
