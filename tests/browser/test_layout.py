@@ -47,6 +47,11 @@ DISTORTED = """() => [...document.images].filter((image) => {
     return Math.abs(shown / natural - 1) > 0.02 + 1.5 / Math.min(box.width, box.height);
   }).map((image) => `${image.currentSrc} ${image.width} x ${image.height}`)"""
 
+#: Pictures that get their size with their bytes, and push away what is below.
+UNMEASURED = """() => [...document.images].filter((image) => image.checkVisibility()
+    && !(image.hasAttribute("width") && image.hasAttribute("height")) && !image.matches(".zoom img, .upload-preview"))
+  .map((image) => image.outerHTML)"""
+
 LIGHT = """() => {
   const parts = (colour) => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
@@ -95,6 +100,7 @@ def test_it_fits_and_holds_still(people: Company, stage: Stage, stop: Stop):
     with arrived(people, stage, stop, width=stop.widths[0]) as visitor:
         page = visitor.page
         problems = [] if stop.name in GROWING else moved(page)
+        problems += [f"without its measures: {each}" for each in page.evaluate(UNMEASURED)]
         page.emulate_media(color_scheme="dark")
         settle(page)
         problems += [f"light in the dark: {each}" for each in page.evaluate(LIGHT)]

@@ -1,8 +1,8 @@
 """What people write stays text, on every page, for its owner and for strangers, and where others embed it.
 
 No script runs, the browser's policy has nothing to refuse, no element comes out of a text, nobody is asked for
-anything. That it can fail was seen with titles that are not escaped in the tile, in the heading and in og:title, and
-with names put into the uploads' rows, the remembered list and the toasts as HTML.
+anything. That it can fail was seen with titles that are not escaped in the tile, in the heading, in og:title and in the
+HTML for copying, and with names and messages put into the uploads' rows, the remembered list and the toasts as HTML.
 """
 
 import json

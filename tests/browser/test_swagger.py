@@ -1,7 +1,6 @@
 """The API's page: Authorize with e-mail and password signs in, and "Try it out" then asks as that account.
 
-That it can fail was seen with another address for tokens in the description, with the policy of the other pages on this
-one, and with a style sheet from another host.
+That it can fail was seen with another address for tokens in the description.
 """
 
 import json

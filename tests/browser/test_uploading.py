@@ -269,8 +269,13 @@ def test_an_answer_that_was_lost_makes_no_second_picture(visit: Open, tmp_path: 
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that takes two uploads in a few seconds."""
-    limits = {"RATE_LIMIT_ENABLED": "true", "RATE_LIMIT_PER_MINUTE": "2", "RATE_LIMIT_WINDOW_SECONDS": "4"}
+    """A server that takes two uploads of a stranger in a few seconds, and has little room for a member."""
+    limits = {
+        "RATE_LIMIT_ENABLED": "true",
+        "RATE_LIMIT_PER_MINUTE": "2",
+        "RATE_LIMIT_WINDOW_SECONDS": "4",
+        "DEFAULT_QUOTA_MB": "1",
+    }
     with running_server(tmp_path_factory.mktemp("strict"), **(SETTINGS | limits)) as server:
         yield server
 
@@ -295,6 +300,24 @@ def test_too_many_at_once_wait_as_long_as_the_server_says_and_go_on_by_themselve
     assert statuses.count(201) == 3
     assert statuses.count(429) >= 1
     assert statuses.count(429) <= 4, "asked again before it was time"
+
+
+def test_the_bar_fills_until_there_is_no_room_for_another(visit: Open, strict: Server, tmp_path: Path) -> None:
+    visitor = visit(size="phone", member=True, url=strict.url)
+    page = visitor.open("/account")
+    bar = page.locator("meter")
+    assert bar.evaluate("bar => [bar.value, bar.max]") == [0, 1024 * 1024]
+    visitor.open("/upload")
+    for name in ("half.jpg", "most.jpg", "more.jpg"):
+        (tmp_path / name).write_bytes(jpeg(900, 700, seed=len(name) + ord(name[0]), quality=90, grain=0.5))
+    choose(page, [tmp_path / "half.jpg", tmp_path / "most.jpg", tmp_path / "more.jpg"])
+    full = page.get_by_role("alert").first
+    expect(full).to_be_visible()
+    expect(page.locator("[data-cancel]:visible")).to_have_count(0)
+    kept = _own(visitor)
+    assert 0 < len(kept) < 3
+    visitor.open("/account")
+    assert bar.evaluate("bar => bar.value") == sum(image["file_size"] for image in kept)
 
 
 def test_a_members_single_picture_leads_to_its_page_and_is_as_visible_as_was_chosen(

@@ -32,7 +32,9 @@ class Upload {
     this.part("name").textContent = file.name;
     this.part("name").id = `upload-${this.key}`;
     // Several rows have the same buttons; what they are about is read out with them.
-    for (const each of row.querySelectorAll("button, a, progress")) each.setAttribute("aria-describedby", `upload-${this.key}`);
+    for (const each of row.querySelectorAll("button, a, progress")) {
+      each.setAttribute("aria-describedby", `upload-${this.key}`);
+    }
     this.part("cancel").addEventListener("click", () => this.cancel());
     this.part("retry").addEventListener("click", () => {
       this.tries = 0;
