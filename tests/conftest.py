@@ -32,11 +32,15 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("chitram")
 
 
+# First, or pytest-xdist has looked for groups already.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Slow tests of one file share servers and disks: with `-n` they stay in one worker, one after the other.
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)
+        if "browser" in item.path.parts:
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
             item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
 

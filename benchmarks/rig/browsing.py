@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-EXECUTABLE = "/usr/bin/chromium"
+EXECUTABLE = "/usr/bin/chromium-headless-shell"
 #: As root, as which containers and CI run, there is no sandbox; the pages are our own.
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 

@@ -29,9 +29,9 @@ def test_missing_packages_are_named(tmp_path: Path):
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
     missing = packages.missing(path=str(tmp_path))
-    assert missing == ["curl", "libimage-exiftool-perl", "e2fsprogs", "sqlite3", "chromium"]
+    assert missing == ["curl", "libimage-exiftool-perl", "e2fsprogs", "sqlite3", "chromium-headless-shell"]
     text = packages.explain(missing)
-    assert "apt-get install curl libimage-exiftool-perl e2fsprogs sqlite3 chromium" in text
+    assert "apt-get install curl libimage-exiftool-perl e2fsprogs sqlite3 chromium-headless-shell" in text
     assert "strace" not in text
 
 

@@ -18,8 +18,6 @@ from tests.services.packages import SEARCH_PATH
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
-    # Parts of the browser's own window are pages in processes of their own, made anew for each of our windows.
-    "--disable-features=InitialWebUI,WebUIReloadButton,WebUIToolbar,WebUIToolbarWebView,InitialWebUIProfileService",
 ]  # fmt: skip
 #: Passwords are hashed often here and are worth nothing.
 SETTINGS = UNLIMITED | {"BCRYPT_ROUNDS": "4"}
@@ -29,19 +27,11 @@ Open = Callable[..., Visitor]
 _names = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "browser" in item.path.parts:
-            item.add_marker(pytest.mark.slow)
-            # Starting a second browser costs more than it saves on two cores.
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 # Not for the session: while Playwright is there, its event loop counts as running, and no other one can.
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
-    executable = shutil.which("chromium", path=SEARCH_PATH)
+    """Debian's Chromium without the window around it, which would cost more than the pages in it."""
+    executable = shutil.which("chromium-headless-shell", path=SEARCH_PATH)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser

@@ -123,7 +123,7 @@ def _furnished(server: Server) -> Person:
 
 def main(names: list[str]) -> None:
     """Take the screenshots called `names`, or all of them."""
-    executable = shutil.which("chromium", path=SEARCH_PATH)
+    executable = shutil.which("chromium-headless-shell", path=SEARCH_PATH)
     with (
         tempfile.TemporaryDirectory() as scratch,
         running_server(Path(scratch), **SETTINGS, DEFAULT_QUOTA_MB="200") as server,

@@ -88,7 +88,7 @@ def test_too_large_a_file_is_told_with_the_limit(visit: Open, tmp_path: Path) ->
     with page.expect_navigation() as going:
         page.locator("main").get_by_role("button", name="Upload").click()
     assert going.value.status == 413
-    expect(page.get_by_role("alert")).to_contain_text("5.2 MB")
+    expect(page.get_by_role("alert")).to_contain_text("5.0 MB")
     # The form is there for another one.
     expect(page.get_by_label("Choose a picture")).to_be_visible()
 

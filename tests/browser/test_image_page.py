@@ -154,7 +154,7 @@ def test_what_is_known_of_a_picture_stands_beside_it(visit: Open, shared: dict[s
     assert facts["Dimensions"] == "1600 × 1200"
     assert facts["Format"] == "JPEG"
     assert facts["SHA-256"] == shared["sha256"]
-    assert facts["Size"] == f"{round(shared['file_size'] / 1000)} kB"
+    assert facts["Size"] == f"{round(shared['file_size'] / 1024)} kB"
     assert page.locator(".facts time").get_attribute("datetime") == shared["created_at"]
 
 

@@ -17,11 +17,12 @@ NEEDED: dict[str, tuple[str, str]] = {
     "exiftool": ("libimage-exiftool-perl", "a second opinion on removed metadata"),
     "mkfs.ext4": ("e2fsprogs", "small disks that run full, power cuts"),
     "sqlite3": ("sqlite3", "the backup as the documentation makes it"),
-    "chromium": ("chromium", "the pages, as people see and use them"),
+    "chromium-headless-shell": ("chromium-headless-shell", "the pages, as people see and use them"),
 }
 
 #: What `make soak` needs besides, and says by CHITRAM_SOAK=1.
 FOR_SOAK: dict[str, tuple[str, str]] = {
+    "chromium": ("chromium", "the browser that Lighthouse starts"),
     "node": ("nodejs", "Lighthouse, which judges the pages"),
     "npm": ("npm", "Lighthouse is installed by it"),
 }

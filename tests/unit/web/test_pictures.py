@@ -41,10 +41,10 @@ def of(*, blob=None, **image):
         (0, "1 kB"),
         (1, "1 kB"),
         (1499, "1 kB"),
-        (312_400, "312 kB"),
-        (1_000_000, "1.0 MB"),
-        (5 * 1024 * 1024, "5.2 MB"),
-        (2_500_000_000, "2.50 GB"),
+        (312 * 1024, "312 kB"),
+        (1024 * 1024, "1.0 MB"),
+        (5 * 1024 * 1024, "5.0 MB"),
+        (2560 * 1024 * 1024, "2.50 GB"),
     ],
 )
 def test_sizes(size, text):
@@ -121,6 +121,6 @@ def test_names_end_no_form_of_a_link(name):
 
 
 def test_usage():
-    assert usage_of(Usage(Quota(2_100_000, 3), Quota(0, 0)), texts=TEXTS)["text"] == "2.1 MB in 3 files"
-    found = usage_of(Usage(Quota(900_000, 3), Quota(1_000_000, 0)), texts=TEXTS)
-    assert found == {"text": "900 kB of 1.0 MB · 3 files", "used": 900_000, "limit": 1_000_000, "high": 900_000}
+    assert usage_of(Usage(Quota(2_200_000, 3), Quota(0, 0)), texts=TEXTS)["text"] == "2.1 MB in 3 files"
+    found = usage_of(Usage(Quota(921_600, 3), Quota(2_000_000, 0)), texts=TEXTS)
+    assert found == {"text": "900 kB of 1.9 MB · 3 files", "used": 921_600, "limit": 2_000_000, "high": 1_800_000}

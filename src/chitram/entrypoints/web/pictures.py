@@ -11,6 +11,7 @@ from chitram.domain.images import ImageRecord, Visibility
 from chitram.domain.media import FORMATS, THUMBNAIL_SIZES
 from chitram.entrypoints.support.representations import timestamp
 from chitram.entrypoints.web.catalogue import Catalogue
+from chitram.settings import MEBIBYTE
 
 #: Rows that a column's width has in the gallery, and the shapes of tiles that its style sheet knows.
 ROWS, LOWEST, TALLEST = 20, 8, 60
@@ -119,12 +120,12 @@ def day(moment: datetime, *, texts: Catalogue) -> str:
 
 
 def size_text(size: int) -> str:
-    """`size` bytes for people: `312 kB`, `2.1 MB`."""
-    if size < 1_000_000:
-        return f"{max(1, round(size / 1000))} kB"
-    if size < 1_000_000_000:
-        return f"{size / 1_000_000:.1f} MB"
-    return f"{size / 1_000_000_000:.2f} GB"
+    """`size` bytes for people: `312 kB`, `2.1 MB`. A unit is 1024 of the one before, as in the settings."""
+    if size < MEBIBYTE:
+        return f"{max(1, round(size / 1024))} kB"
+    if size < 1024 * MEBIBYTE:
+        return f"{size / MEBIBYTE:.1f} MB"
+    return f"{size / (1024 * MEBIBYTE):.2f} GB"
 
 
 def _has_preview(record: ImageRecord) -> bool:

@@ -14,7 +14,7 @@ const TRIES = 8;
 const randomKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-const size = (bytes) => `${(bytes / 1048576).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
+const size = (bytes) => `${(bytes / 1048576).toFixed(1)} MB`;
 
 /** One file on its way: its row in the list, and what has become of it. */
 class Upload {
