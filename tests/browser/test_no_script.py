@@ -117,3 +117,16 @@ def test_an_upload_without_a_file_or_with_a_bad_one_is_told_on_the_same_page(vis
     # And the next try needs nothing but another file.
     _send(page, files(tmp_path, ["better.jpg"])[0], label="Everybody")
     expect(page.get_by_role("heading", name="Your picture is here")).to_be_visible()
+
+
+@pytest.mark.parametrize("script", ["app", "uploads"])
+def test_scripts_that_do_not_arrive_leave_the_page_without_them(visit: Open, tmp_path: Path, script: str) -> None:
+    visitor = visit()
+    visitor.page.route(f"**/js/{script}.*.js", lambda route: route.abort())
+    page = visitor.open("/upload")
+    _send(page, files(tmp_path, ["by-form-after-all.jpg"])[0], label="Everybody")
+    expect(page.get_by_role("heading", name="Your picture is here")).to_be_visible()
+    # The browser tells of what it could not fetch; nothing else may be wrong.
+    assert visitor.complaints
+    assert all("net::ERR_FAILED" in complaint for complaint in visitor.complaints)
+    visitor.complaints.clear()
