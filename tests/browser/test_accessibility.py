@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from chitram.entrypoints.asgi import PAGE_ROUTERS
+from tests.browser.everyday import FIRST, visited
 from tests.browser.people import Visitor
 from tests.browser.stage import Company, Stage, company
 from tests.browser.tour import DESKTOP, NO_PAGES, PHONE, STOPS, UNKNOWN, Stop, arrived, settle
@@ -26,8 +27,6 @@ ROLES = {
     "button", "link", "textbox", "checkbox", "radio", "combobox", "searchbox", "listbox", "img", "image",
     "DisclosureTriangle",
 }  # fmt: skip
-#: One stop of each page, for what does not depend on its state.
-FIRST = {stop.page: stop for stop in reversed(STOPS)}.values()
 #: The narrowest window that pages have to fit into: 1280 pixels at a zoom of 400 %.
 NARROWEST = 320
 
@@ -196,7 +195,7 @@ CHECKS: tuple[Callable[[Visitor, Stop], list[str]], ...] = (
 )
 
 
-@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.name)
+@pytest.mark.parametrize("stop", visited(STOPS), ids=lambda stop: stop.name)
 def test_everybody_can_use_it(people: Company, stage: Stage, stop: Stop):
     with arrived(people, stage, stop, width=stop.widths[0]) as visitor:
         problems = [problem for check in CHECKS for problem in check(visitor, stop)]

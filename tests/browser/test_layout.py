@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.everyday import visited
 from tests.browser.people import Visitor
 from tests.browser.stage import Company, Stage, company
 from tests.browser.tour import DESKTOP, PHONE, STOPS, TABLET, Stop, arrived, settle
@@ -95,7 +96,7 @@ def misfits(visitor: Visitor, *, width: int) -> list[str]:
     return [f"{width} px: {problem}" for problem in problems]
 
 
-@pytest.mark.parametrize("stop", LAID_OUT, ids=lambda stop: stop.name)
+@pytest.mark.parametrize("stop", visited(LAID_OUT), ids=lambda stop: stop.name)
 def test_it_fits_and_holds_still(people: Company, stage: Stage, stop: Stop):
     with arrived(people, stage, stop, width=stop.widths[0]) as visitor:
         page = visitor.page

@@ -49,12 +49,12 @@ def test_every_place_of_an_image_id_takes_every_character():
 
 def test_generations_and_delete_tokens_have_their_form():
     make = SystemIdentifiers()
-    generation, token = make.generation(), make.delete_token()
+    generation, token = make.generation(), make.secret()
     assert len(generation) == 12
     assert int(generation, 16) >= 0
     assert len(token) == 43
     assert len(base64.urlsafe_b64decode(token + "=")) == 32
-    assert (make.generation(), make.delete_token()) != (generation, token)
+    assert (make.generation(), make.secret()) != (generation, token)
 
 
 def test_names_of_accounts_sessions_and_secrets_have_their_form_and_do_not_repeat():
