@@ -41,8 +41,13 @@ def unmet(requirements: list[str], lock: str) -> list[str]:
     return [
         requirement
         for requirement, name, floor in split
-        if not floor or not any(release(v) >= release(floor) for v in locked.get(normal(name), ()))
+        if not floor or not any(release(v) >= release(floor) for v in locked.get(_package(name), ()))
     ]
+
+
+def _package(name: str) -> str:
+    """The package's own name, without the extras that are asked for."""
+    return normal(name.partition("[")[0])
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chitram.settings import Settings, SettingsError, entries, load_settings, unsupported
+from chitram.settings import Settings, SettingsError, entries, load_settings
 from tests.unit.settings_tables import DEFAULTS, FREE, IMPOSSIBLE
 
 SECRET = "correct horse battery staple and 9 more"
@@ -120,13 +120,6 @@ def test_older_secrets_are_comma_separated(monkeypatch):
     assert load_settings().app.previous_secrets == ()
     monkeypatch.setenv("JWT_PREVIOUS_SECRET_KEYS", " first,second , ,")
     assert [secret.get_secret_value() for secret in load_settings().app.previous_secrets] == ["first", "second"]
-
-
-def test_what_this_version_speaks_is_not_called_unsupported(monkeypatch):
-    for name in (*DEFAULTS, "REDIS_URL", "CELERY_BROKER_URL"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("MINIO_BUCKET", "")
-    assert unsupported() == ["CELERY_BROKER_URL", "REDIS_URL"]
 
 
 def test_all_problems_are_told_at_once(monkeypatch):
@@ -246,6 +239,59 @@ def test_settings_that_contradict_each_other(monkeypatch):
         load_settings()
 
 
+def test_an_s3_store_needs_its_address_and_keys(monkeypatch):
+    monkeypatch.setenv("STORAGE_BACKEND", "minio")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    named = [line.partition(":")[0] for line in str(caught.value).splitlines()]
+    assert named == ["MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"]
+    for name, value in zip(named, ("127.0.0.1:9000", "us", "minioadmin"), strict=True):
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.staging_path == Path("data/staging")
+    monkeypatch.setenv("X_ACCEL_PREFIX", "/_blobs/")
+    with pytest.raises(SettingsError, match=r"^X_ACCEL_PREFIX: "):
+        load_settings()
+
+
+def test_production_refuses_a_secret_that_everybody_knows(monkeypatch):
+    values = {"STORAGE_BACKEND": "minio", "MINIO_ENDPOINT": "s3:9000", "MINIO_ACCESS_KEY": "minioadmin"}
+    for name, value in (values | {"APP_ENV": "production", "ALLOWED_HOSTS": "x"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MINIO_SECRET_KEY", "minioadmin")
+    with pytest.raises(SettingsError, match=r"^MINIO_SECRET_KEY: "):
+        load_settings()
+    monkeypatch.setenv("MINIO_SECRET_KEY", GOOD_SECRET)
+    assert load_settings().storage.backend == "minio"
+
+
+def test_thumbnails_wait_for_a_worker_where_there_is_one(monkeypatch):
+    assert load_settings().render_inline
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
+    assert not load_settings().render_inline
+    monkeypatch.setenv("THUMBNAIL_MODE", "inline")
+    assert load_settings().render_inline
+
+
+@pytest.mark.parametrize("url", ["postgresql://a:b@db/c", "postgres://db/c", "postgresql+asyncpg://db/c"])
+def test_urls_of_postgresql(monkeypatch, url):
+    assert not load_settings().on_postgresql
+    monkeypatch.setenv("DATABASE_URL", url)
+    settings = load_settings()
+    assert (settings.on_postgresql, settings.database_url) == (True, url)
+
+
+def test_redis_part_by_part(monkeypatch):
+    assert load_settings().redis.address is None
+    monkeypatch.setenv("REDIS_HOST", "cache")
+    assert load_settings().redis.address == "redis://cache:6379/0"
+    monkeypatch.setenv("REDIS_PASSWORD", "p@ss/word")
+    monkeypatch.setenv("REDIS_DB", "3")
+    assert load_settings().redis.address == "redis://:p%40ss%2Fword@cache:6379/3"
+    monkeypatch.setenv("REDIS_URL", "rediss://other:7000/1")
+    assert load_settings().redis.address == "rediss://other:7000/1"
+
+
 def test_secrets_are_in_no_representation(monkeypatch):
     monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
     monkeypatch.setenv("JWT_PREVIOUS_SECRET_KEYS", GOOD_SECRET)
@@ -255,7 +301,15 @@ def test_secrets_are_in_no_representation(monkeypatch):
         assert SECRET not in text
         assert GOOD_SECRET not in text
     secret = [entry.variable for entry in entries(settings) if entry.secret]
-    assert secret == ["JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEYS"]
+    assert set(secret) == {
+        "JWT_SECRET_KEY",
+        "JWT_PREVIOUS_SECRET_KEYS",
+        "DATABASE_URL",
+        "MINIO_SECRET_KEY",
+        "REDIS_URL",
+        "REDIS_PASSWORD",
+        "CELERY_BROKER_URL",
+    }
 
 
 def test_a_secret_that_cannot_be_used_is_not_printed(monkeypatch):

@@ -259,7 +259,7 @@ def _uploads(found: Foundation, signal: EmbeddedSignal) -> Uploads:
     policy = UploadPolicy(
         budget=_budget(found.settings),
         default_visibility=uploads.default_visibility,
-        render_inline=uploads.thumbnail_mode == "inline",
+        render_inline=found.settings.render_inline,
         quota=account_services.quota(found.settings),
         hold_for=HOLD,
     )

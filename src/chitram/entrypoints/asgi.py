@@ -37,7 +37,7 @@ from chitram.entrypoints.web.static_files import PREFIX as STATIC_PREFIX
 from chitram.entrypoints.web.static_files import StaticFiles
 from chitram.entrypoints.web.visitors import LoginNeeded, to_login
 from chitram.observability import AccessLog, Metrics, configure_logging
-from chitram.settings import Settings, load_settings, unsupported
+from chitram.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -234,8 +234,6 @@ def _announce(application: Application) -> None:
     if settings.app.cors_origins:
         logger.info("Pages that may use the API: %s", ", ".join(settings.app.cors_origins))
     logger.info("Upload concurrency limit: %d", settings.uploads.concurrency_limit)
-    logger.info("Thumbnails: %s", settings.uploads.thumbnail_mode)
+    logger.info("Thumbnails: %s", "inline" if settings.render_inline else "background")
     logger.info("Formats: %s", ", ".join(settings.uploads.allowed_content_types))
     logger.info("Metadata of uploads is %s", "removed" if settings.uploads.strip_metadata else "kept")
-    for variable in unsupported():
-        logger.warning("%s is set but has no meaning in this version: it is ignored", variable)

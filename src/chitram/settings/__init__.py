@@ -10,14 +10,13 @@ from chitram.settings.groups import (
     AccountSettings,
     AppSettings,
     CacheSettings,
-    DatabaseSettings,
     DecodeSettings,
     HousekeepingSettings,
     LimitSettings,
-    StorageSettings,
     UploadSettings,
 )
-from chitram.settings.tree import MIN_SECRET_BYTES, Entry, Settings, SettingsError, entries, load_settings, unsupported
+from chitram.settings.services import CelerySettings, DatabaseSettings, RedisSettings, StorageSettings
+from chitram.settings.tree import MIN_SECRET_BYTES, Entry, Settings, SettingsError, entries, load_settings
 
 __all__ = [
     "MAX_QUOTA_FILES",
@@ -27,16 +26,17 @@ __all__ = [
     "AccountSettings",
     "AppSettings",
     "CacheSettings",
+    "CelerySettings",
     "DatabaseSettings",
     "DecodeSettings",
     "Entry",
     "HousekeepingSettings",
     "LimitSettings",
+    "RedisSettings",
     "Settings",
     "SettingsError",
     "StorageSettings",
     "UploadSettings",
     "entries",
     "load_settings",
-    "unsupported",
 ]

@@ -1,6 +1,5 @@
 """The tree of all settings, and reading it."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -8,17 +7,22 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from chitram.settings.fields import Group
 from chitram.settings.groups import (
     AccountSettings,
     AppSettings,
     CacheSettings,
-    DatabaseSettings,
     DecodeSettings,
-    Group,
     HousekeepingSettings,
     LimitSettings,
-    StorageSettings,
     UploadSettings,
+)
+from chitram.settings.services import (
+    POSTGRESQL_SCHEMES,
+    CelerySettings,
+    DatabaseSettings,
+    RedisSettings,
+    StorageSettings,
 )
 
 #: A secret shorter than this, or of fewer different characters, is refused in production, as is what examples call one.
@@ -26,17 +30,9 @@ MIN_SECRET_BYTES = 32
 MIN_SECRET_CHARACTERS = 8
 #: Fewer rounds of bcrypt are for tests.
 MIN_PRODUCTION_ROUNDS = 10
+#: What S3 services and their tutorials come with.
+PUBLISHED_SECRETS = frozenset({"minioadmin", "minio123", "changeme", "password", "secret"})
 PLACEHOLDERS = ("changeme", "changethis", "changeinproduction", "devsecret", "yoursecret", "yoursupersecret")
-
-#: Settings of services that this version does not speak to.
-LATER = (
-    "CACHE_KEY_PREFIX",
-    "CELERY_BROKER_URL",
-    "DB_POOL_",
-    "DB_MAX_OVERFLOW",
-    "MINIO_",
-    "REDIS_",
-)
 
 
 class SettingsError(ValueError):
@@ -51,6 +47,8 @@ class Settings(BaseModel):
     app: AppSettings = Field(default_factory=AppSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    celery: CelerySettings = Field(default_factory=CelerySettings)
     uploads: UploadSettings = Field(default_factory=UploadSettings)
     accounts: AccountSettings = Field(default_factory=AccountSettings)
     decode: DecodeSettings = Field(default_factory=DecodeSettings)
@@ -60,11 +58,31 @@ class Settings(BaseModel):
 
     @property
     def database_url(self) -> str:
-        return self.database.url or f"sqlite:///{self.app.data_dir / 'chitram.db'}"
+        """The URL of the database, password included."""
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.app.data_dir / 'chitram.db'}"
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether the rows are in PostgreSQL, which several machines may share."""
+        return self.database_url.startswith(POSTGRESQL_SCHEMES)
 
     @property
     def storage_path(self) -> Path:
         return self.storage.local_path or self.app.data_dir / "storage"
+
+    @property
+    def staging_path(self) -> Path:
+        """Where uploads land: beside the store where that is local, so that keeping one is a matter of its name."""
+        return self.storage_path / ".staging" if self.storage.backend == "local" else self.app.data_dir / "staging"
+
+    @property
+    def render_inline(self) -> bool:
+        """Whether thumbnails are made before an upload answers; by default where no worker could make them."""
+        return self.uploads.thumbnail_mode == "inline" or (
+            self.uploads.thumbnail_mode is None and self.celery.broker_url is None
+        )
 
     def checked(self) -> Self:
         """These settings, or SettingsError when they are not fit for the environment that they name."""
@@ -80,9 +98,28 @@ class Settings(BaseModel):
                 problems.append(f"BCRYPT_ROUNDS: must be at least {MIN_PRODUCTION_ROUNDS} when APP_ENV=production")
         if self.decode.timeout < self.decode.cpu_seconds:
             problems.append("DECODE_TIMEOUT_SECONDS: must not be less than DECODE_CPU_SECONDS")
+        problems += _store_problems(self)
         if problems:
             raise SettingsError("\n".join(problems))
         return self
+
+
+def _store_problems(settings: Settings) -> list[str]:
+    storage = settings.storage
+    if storage.backend == "local":
+        return []
+    needed = {
+        "MINIO_ENDPOINT": storage.minio_endpoint,
+        "MINIO_ACCESS_KEY": storage.minio_access_key,
+        "MINIO_SECRET_KEY": storage.minio_secret_key,
+    }
+    problems = [f"{name}: required when STORAGE_BACKEND=minio" for name, value in needed.items() if not value]
+    if storage.accel_prefix:
+        problems.append("X_ACCEL_PREFIX: only for STORAGE_BACKEND=local")
+    secret = storage.minio_secret_key
+    if settings.app.env == "production" and secret is not None and secret.get_secret_value() in PUBLISHED_SECRETS:
+        problems.append("MINIO_SECRET_KEY: is known to everybody; choose another one when APP_ENV=production")
+    return problems
 
 
 def _weak_secret(variable: str, *secrets: SecretStr | None) -> list[str]:
@@ -139,11 +176,6 @@ def entries(settings: Settings) -> list[Entry]:
         for name, group in _groups()
         for field_name, field in group.model_fields.items()
     ]
-
-
-def unsupported() -> list[str]:
-    """Variables that are set, mean something to other versions of Chitram, and nothing to this one."""
-    return sorted(name for name in os.environ if name.startswith(LATER) and os.environ[name])
 
 
 def _groups() -> list[tuple[str, type[Group]]]:

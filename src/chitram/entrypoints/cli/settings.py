@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from chitram.entrypoints.cli.loading import settings_or_exit
 from chitram.settings import Entry, entries
@@ -35,7 +36,16 @@ def settings(
 
 def _shown(entry: Entry) -> str:
     if entry.secret:
-        return "" if entry.value is None else "********"
+        return _masked(entry.value)
     if isinstance(entry.value, tuple):
         return ",".join(map(str, entry.value))
     return "" if entry.value is None else str(entry.value)
+
+
+def _masked(value: object) -> str:
+    """Nothing of a secret; of a URL everything but what comes before the host."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else ""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return "********" if text else ""
+    return f"{scheme}://{'********@' if '@' in rest else ''}{rest.rpartition('@')[2].partition('?')[0]}"
