@@ -20,6 +20,7 @@ from pathlib import Path
 from chitram.adapters.db import migrate
 from chitram.adapters.db.engine import connect, database_path
 from chitram.adapters.db.lookup import SqliteLookup, lookup_sql
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.blobs import NewBlob
 from chitram.domain.images import Image, Visibility
@@ -62,7 +63,7 @@ async def measure(case: Case, ids: Sequence[str]) -> float:
 
 async def compare(url: str, *, rows: int, rounds: int, look_ups: int) -> dict[str, float]:
     """Name of a case → median microseconds a look-up."""
-    database = await SqlDatabase.open(url=url)
+    database = await open_sqlite(url=url)
     with closing(SqliteLookup(url=url)) as lookup, closing(connect(database_path(url), read_only=True)) as raw:
         ids = random.Random(SEED).choices(await fill(database, rows=rows), k=look_ups)
         sql = lookup_sql()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chitram.adapters.db import migrate
 from chitram.adapters.db.column_types import signed64
-from chitram.adapters.db.connections import ConnectionPool, Transaction
+from chitram.adapters.db.connections import ConnectionPool, ThreadTransaction
 from chitram.adapters.db.engine import connect, reader_engine
 from chitram.adapters.db.perceptual import band_rows, permuted, probe_keys
 from chitram.adapters.db.similar import near_blobs
@@ -54,14 +54,13 @@ async def time_ours(path: Path, queries: list[int], *, distance: int) -> list[fl
     """Seconds of each query."""
     pool = ConnectionPool(reader_engine(path), size=1, wait=1, name="bench")
     thread = await pool.acquire()
-    transaction = Transaction(thread)
+    transaction = ThreadTransaction(thread, pool=pool)
     times = []
     for query in queries:
         started = time.perf_counter()
         await near_blobs(transaction, query, distance=distance)
         times.append(time.perf_counter() - started)
     await transaction.rollback()
-    pool.release(thread)
     await pool.aclose()
     return times
 

@@ -29,6 +29,9 @@ TRESPASSES: dict[str, tuple[str, str]] = {
     "6g": ("adapters/memory/trespass_secrets.py", "import bcrypt"),
     "6h": ("entrypoints/api/trespass_emails.py", "import email_validator"),
     "6i": ("entrypoints/api/trespass_templates.py", "import jinja2"),
+    "6j": ("adapters/memory/trespass_redis.py", "import redis"),
+    "6k": ("adapters/memory/trespass_s3.py", "import obstore"),
+    "6l": ("adapters/blobs/trespass_celery.py", "import celery"),
     "7": ("domain/media_trespass.py", "import chitram.domain.trespass_back"),
     "8": ("services/trespass.py", "import chitram.services.trespass_adapter"),
 }

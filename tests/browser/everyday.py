@@ -1,4 +1,4 @@
-"""Which stops of the tour every run visits; the soak visits all of them."""
+"""What every run looks at; the soak looks at all there is."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,8 +16,11 @@ TELLING = {
 }  # fmt: skip
 
 
+def soaked(*values: Any) -> Any:
+    """A parameter that is left to the soak: what sets it apart is shown every day by another one, or another test."""
+    return pytest.param(*values, marks=pytest.mark.soak)
+
+
 def visited(stops: Iterable[Stop]) -> list[Any]:
     """The stops as parameters: those that differ little from others are left to the soak."""
-    return [
-        stop if stop in FIRST or stop.name in TELLING else pytest.param(stop, marks=pytest.mark.soak) for stop in stops
-    ]
+    return [stop if stop in FIRST or stop.name in TELLING else soaked(stop) for stop in stops]

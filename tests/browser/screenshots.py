@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from chitram.adapters.codec.landscapes import SCENES, drawn
 from tests.browser.actions import choose, rows
 from tests.browser.conftest import ARGUMENTS, SETTINGS
-from tests.browser.landscapes import SCENES, drawn
 from tests.browser.people import edited, signed_up, uploaded
 from tests.factories.servers import Server, running_server
 from tests.faults.people import Person

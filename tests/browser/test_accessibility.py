@@ -16,6 +16,7 @@ from tests.browser.everyday import FIRST, visited
 from tests.browser.people import Visitor
 from tests.browser.stage import Company, Stage, company
 from tests.browser.tour import DESKTOP, NO_PAGES, PHONE, STOPS, UNKNOWN, Stop, arrived, settle
+from tests.counts import count
 
 #: What the Web Content Accessibility Guidelines ask for at the levels A and AA, and what is good besides.
 EVERY_RULE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -63,16 +64,20 @@ def theme(page: Page, *, chosen: str | None, system: Any, width: int) -> None:
 
 
 def nothing_for_axe(visitor: Visitor, stop: Stop) -> list[str]:
-    """Every rule where the layouts differ; where only the colours do, those alone, once for each page."""
+    """Every rule where the layouts differ; where only the colours do, those alone, once for each page.
+
+    Most of the tour's time goes by here: an everyday run looks at each page on a phone in the dark and on a desk in the
+    light, and at further states of a page on the phone.
+    """
     page, problems = visitor.page, []
     narrow, wide = stop.widths[0], stop.widths[-1]
     looks: list[tuple[str | None, str, int, dict[str, Any]]] = [
-        (None, "light", wide, {}),
         ("dark", "light", narrow, {}),
+        (None, "light", wide, {}),
         (None, "dark", wide, {"type": "rule", "values": COLOURS}),
         ("light", "dark", narrow, {"type": "rule", "values": COLOURS}),
     ]
-    for chosen, system, width, only in looks if stop in FIRST else looks[:2]:
+    for chosen, system, width, only in looks[: count(2, 4) if stop in FIRST else count(1, 2)]:
         theme(page, chosen=chosen, system=system, width=width)
         found = violations(page, **only)
         problems += [f"{chosen or 'no'} theme chosen, {system} system, {width} px: {each}" for each in found]

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
+from tests.browser.everyday import soaked
 from tests.browser.people import Visitor, sign_in, signed_up, uploaded
 from tests.factories.pictures import jpeg
 from tests.factories.servers import Server
@@ -35,7 +36,7 @@ def _fill(page: Page, email: str, password: str) -> None:
     page.get_by_label("Password").fill(password)
 
 
-@pytest.mark.parametrize(("size", "script"), [("phone", True), ("desktop", True), ("phone", False)])
+@pytest.mark.parametrize(("size", "script"), [("phone", True), soaked("desktop", True), soaked("phone", False)])
 def test_getting_an_account_tells_what_is_wrong_beside_its_field(
     visit: Open, site: Server, size: str, script: bool
 ) -> None:
@@ -102,7 +103,7 @@ def _end_sessions(visitor: Visitor) -> None:
     httpx.delete(f"{visitor.url}{AUTH}/sessions", headers=visitor.person.headers).raise_for_status()
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [True, soaked(False)])
 def test_an_expired_session_goes_to_the_log_in_and_comes_back(visit: Open, script: bool) -> None:
     visitor = visit(member=True, java_script_enabled=script)
     assert visitor.person is not None
@@ -118,19 +119,6 @@ def test_an_expired_session_goes_to_the_log_in_and_comes_back(visit: Open, scrip
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"**/image/{image['id']}")
     expect(page.get_by_label("Title")).to_have_value("")
-
-
-def test_scripts_of_a_page_find_no_session(visit: Open) -> None:
-    visitor = visit(member=True)
-    for path in ("/", "/upload", "/my-images", "/account"):
-        page = visitor.open(path)
-        assert page.evaluate("document.cookie") == ""
-        # Whatever a script can read holds nothing of what is in the cookie.
-        (cookie,) = visitor.context.cookies()
-        assert cookie["httpOnly"] is True
-        assert cookie["sameSite"] in ("Lax", "Strict")
-        held = page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])") + page.content()
-        assert cookie["value"] not in held
 
 
 def test_another_session_is_ended_from_the_account(visit: Open) -> None:
@@ -242,7 +230,7 @@ def test_usage_grows_with_what_is_uploaded(visit: Open) -> None:
     expect(visitor.open("/my-images").locator("#usage-text")).to_contain_text("2 files")
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [True, soaked(False)])
 def test_a_changed_password_is_the_one_that_counts(visit: Open, script: bool) -> None:
     visitor = visit(member=True, java_script_enabled=script)
     assert visitor.person is not None

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Response, expect
 
-from tests.browser.actions import until
+from tests.browser.actions import until, wait_for
 from tests.browser.conftest import SETTINGS, Open
 from tests.browser.people import Visitor, files, sign_in, signed_up, uploaded
 from tests.factories.pictures import jpeg
@@ -97,15 +97,16 @@ def test_too_often_says_how_long_to_wait_and_offers_to_try_again(visit: Open, st
     image = uploaded(strict.url, jpeg(64, 48, seed=83))
     visitor = visit(size="phone", url=strict.url, java_script_enabled=False)
     page = visitor.open(f"/image/{image['id']}/delete")
-    statuses: list[int] = []
-    while not statuses or (statuses[-1] == 403 and len(statuses) < 100):
-        page.get_by_label("Delete token").fill("x" * 43)
-        with page.expect_navigation() as going:
-            page.get_by_role("button", name="Delete").click()
-        statuses.append(going.value.status)
-    assert statuses[-1] == 429
+    for attempt in range(100):
+        guess = {"delete_token": f"{attempt:043}"}
+        if page.request.post(page.url, form=guess, headers={"Sec-Fetch-Site": "same-origin"}).status != 403:
+            break
+    page.get_by_label("Delete token").fill("x" * 43)
+    with page.expect_navigation() as going:
+        page.get_by_role("button", name="Delete").click()
+    assert going.value.status == 429
     expect(page.get_by_role("heading", name="That was a lot at once")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"Try again in \d+ seconds\."))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Try again in \d+ (seconds|minutes)\."))).to_be_visible()
     page.get_by_role("link", name="Try again").click()
     expect(page.get_by_role("heading", name="Delete this picture?")).to_be_visible()
 
@@ -165,8 +166,7 @@ def test_a_fault_of_ours_is_a_page_with_a_number_and_a_toast_in_a_part(visit: Op
     with _broken(strict):
         page.get_by_role("button", name="Save").click()
         toast = page.locator("#toasts .toast")
-        expect(toast).to_be_visible()
-        expect(toast).not_to_be_empty()
+        expect(toast.locator("p")).to_have_text(re.compile(r"^It has been noted\. .* Request [0-9a-zA-Z-]+$"))
         answer = other.goto(strict.url)
         assert answer is not None
         assert answer.status in (500, 503)
@@ -185,6 +185,12 @@ def test_a_fault_of_ours_is_a_page_with_a_number_and_a_toast_in_a_part(visit: Op
     visitor.complaints.clear()
 
 
+#: How many messages there are when the next one has come.
+TOASTED = """() => new MutationObserver((records) => {
+  if (records.some((each) => each.addedNodes.length)) window.toasted = records[0].target.childElementCount;
+}).observe(document.getElementById("toasts"), { childList: true })"""
+
+
 def test_without_a_connection_a_part_says_so_and_the_page_stays(visit: Open) -> None:
     visitor = visit(member=True)
     image = uploaded(visitor.url, jpeg(64, 48, seed=86), person=visitor.person)
@@ -194,6 +200,11 @@ def test_without_a_connection_a_part_says_so_and_the_page_stays(visit: Open) -> 
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#toasts").get_by_text("The server cannot be reached.")).to_be_visible()
     expect(page.get_by_role("button", name="Save")).to_be_enabled()
+    # What is said once more takes the place of what was said before.
+    page.evaluate(TOASTED)
+    page.get_by_role("button", name="Save").click()
+    wait_for(page, "window.toasted")
+    assert page.evaluate("window.toasted") == 1
     visitor.context.set_offline(False)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.actions import UPLOAD, Held, until, wait_for
 from tests.browser.conftest import SETTINGS, Open
+from tests.browser.everyday import soaked
 from tests.factories.pictures import jpeg
 from tests.factories.servers import Server, running_server
 
@@ -78,7 +79,7 @@ def test_tiles_stand_in_reading_order_without_holes_or_overlap(
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize("size", ["phone", soaked("desktop")])
 def test_placeholders_become_thumbnails_without_moving_anything(
     visit: Open, full: tuple[Server, list[str]], size: str
 ) -> None:
@@ -112,7 +113,7 @@ def test_the_layout_shift_of_this_test_is_seen(visit: Open, full: tuple[Server, 
 
 @pytest.mark.parametrize(
     ("size", "ratio", "fitting"),
-    [("phone", 2, 600), ("desktop", 1, 600), ("desktop", 0.5, 300)],
+    [("phone", 2, 600), soaked("desktop", 1, 600), ("desktop", 0.5, 300)],
 )
 def test_the_smallest_thumbnail_that_fills_its_tile_is_loaded(
     visit: Open, full: tuple[Server, list[str]], size: str, ratio: float, fitting: int

@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.actions import CLIPBOARD, copied, until
 from tests.browser.conftest import Open
+from tests.browser.everyday import soaked
 from tests.browser.people import Visitor, uploaded
 from tests.factories.pictures import jpeg
 
@@ -37,7 +38,7 @@ def _width(image: Locator) -> float:
     return width
 
 
-@pytest.mark.parametrize("size", ["phone", "tablet", "desktop"])
+@pytest.mark.parametrize("size", ["phone", soaked("tablet"), "desktop"])
 def test_the_full_size_is_looked_at_closely_and_left_again(visit: Open, shared: dict[str, Any], size: str) -> None:
     visitor = visit(size=size)
     page = visitor.open(f"/image/{shared['id']}")
@@ -105,7 +106,7 @@ def test_a_picture_that_cannot_be_loaded_does_not_lock_anybody_in(visit: Open, s
     visitor.complaints.clear()
 
 
-@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize("size", ["phone", soaked("desktop")])
 def test_every_form_of_the_link_is_copied_and_shows_the_picture_where_it_is_pasted(
     visit: Open, shared: dict[str, Any], size: str
 ) -> None:
@@ -194,7 +195,7 @@ def test_only_public_pages_are_for_search_engines(visit: Open, visibility: str) 
     assert (page.locator('link[type="application/json+oembed"]').count() == 1) == (visibility == "unlisted")
 
 
-@pytest.mark.parametrize(("script", "size"), [(True, "phone"), (True, "desktop"), (False, "phone")])
+@pytest.mark.parametrize(("script", "size"), [(True, "phone"), soaked(True, "desktop"), (False, "phone")])
 def test_owners_change_what_is_said_of_a_picture_and_who_sees_it(visit: Open, script: bool, size: str) -> None:
     visitor = visit(size=size, member=True, java_script_enabled=script)
     image_id = _own(visitor, "edited.jpg")
@@ -218,7 +219,7 @@ def test_owners_change_what_is_said_of_a_picture_and_who_sees_it(visit: Open, sc
     assert httpx.get(f"{visitor.url}/api/v1/images/{image_id}").status_code == 404
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [True, soaked(False)])
 def test_what_does_not_fit_is_told_beside_its_field_and_stays_typed(visit: Open, script: bool) -> None:
     visitor = visit(member=True, java_script_enabled=script)
     page = visitor.open(f"/image/{_own(visitor, 'long.jpg')}")
@@ -238,7 +239,7 @@ def test_what_does_not_fit_is_told_beside_its_field_and_stays_typed(visit: Open,
         expect(page.get_by_role("heading", level=1)).to_have_text("x" * 200)
 
 
-@pytest.mark.parametrize(("script", "size"), [(True, "phone"), (False, "desktop")])
+@pytest.mark.parametrize(("script", "size"), [soaked(True, "phone"), (False, "desktop")])
 def test_owners_delete_after_they_were_asked(visit: Open, script: bool, size: str) -> None:
     visitor = visit(size=size, member=True, java_script_enabled=script)
     image_id = _own(visitor, "going.jpg")

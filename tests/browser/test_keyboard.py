@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.actions import row, until
 from tests.browser.conftest import Open
+from tests.browser.everyday import soaked
 from tests.browser.people import files, uploaded
 from tests.factories.pictures import jpeg
 
@@ -67,7 +68,7 @@ def _tab_to(page: Page, selector: str) -> None:
     raise AssertionError(f"{selector} cannot be reached")
 
 
-@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize("size", [soaked("phone"), "desktop"])
 def test_focus_is_seen_at_every_stop_and_goes_as_one_reads(visit: Open, size: str) -> None:
     stranger, member = visit(size=size), visit(size=size, member=True)
     image = uploaded(member.url, jpeg(200, 150, seed=71), name="tour.jpg", person=member.person)["id"]

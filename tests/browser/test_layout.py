@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.everyday import visited
+from tests.browser.everyday import soaked, visited
 from tests.browser.people import Visitor
 from tests.browser.stage import Company, Stage, company
 from tests.browser.tour import DESKTOP, PHONE, STOPS, TABLET, Stop, arrived, settle
@@ -112,7 +112,7 @@ def test_it_fits_and_holds_still(people: Company, stage: Stage, stop: Stop):
 
 
 @pytest.mark.parametrize("path", ["/", "/image/{public}", "/image/{tall}", "/my-images", "/account", "/upload"])
-@pytest.mark.parametrize("line", ["quick", "slow"])
+@pytest.mark.parametrize("line", [soaked("quick"), "slow"])
 def test_nothing_moves_on_a_wide_screen(people: Company, stage: Stage, path: str, line: str):
     """On a slow line too, on which the page is painted long before its pictures and its fonts are there."""
     with people.page("owner", width=DESKTOP) as visitor:
@@ -162,7 +162,7 @@ PAINTED = """() => new Promise((done) => new PerformanceObserver((list) => done(
   .observe({ type: "paint", buffered: true }))"""
 
 
-@pytest.mark.parametrize(("system", "chosen"), [("light", "dark"), ("dark", "light")])
+@pytest.mark.parametrize(("system", "chosen"), [("light", "dark"), soaked("dark", "light")])
 def test_a_chosen_theme_stays_and_never_flashes(people: Company, system: Any, chosen: str):
     with people.page("newcomer") as visitor:
         page = visitor.page

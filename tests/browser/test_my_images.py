@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.actions import UPLOAD, until, wait_for
 from tests.browser.conftest import Open
+from tests.browser.everyday import soaked
 from tests.browser.people import Visitor, sign_in, signed_up, uploaded
 from tests.factories.pictures import jpeg
 from tests.factories.servers import Server
@@ -60,7 +61,7 @@ def _visibility(visitor: Visitor, image_id: str) -> str:
     return visibility
 
 
-@pytest.mark.parametrize(("size", "script"), [("phone", True), ("desktop", False)])
+@pytest.mark.parametrize(("size", "script"), [("phone", True), soaked("desktop", False)])
 def test_pictures_are_found_by_name_and_shown_in_the_order_that_was_chosen(
     visit: Open, collection: Collection, size: str, script: bool
 ) -> None:
@@ -87,7 +88,7 @@ def test_pictures_are_found_by_name_and_shown_in_the_order_that_was_chosen(
     assert len(_names(page)) == 40
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "name", "size"])
+@pytest.mark.parametrize("order", ["newest", soaked("oldest"), "name", soaked("size")])
 def test_every_order_is_paged_through_without_holes(visit: Open, collection: Collection, order: str) -> None:
     page = _at(visit, collection, f"/my-images?sort={order}").page
     page.locator("#load-more a").scroll_into_view_if_needed()
@@ -121,7 +122,7 @@ def test_several_are_ticked_by_touch_across_pages_and_changed_together(visit: Op
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [True, soaked(False)])
 def test_several_are_ticked_by_keyboard_and_deleted_after_they_were_shown(visit: Open, script: bool) -> None:
     visitor = visit(member=True, java_script_enabled=script)
     ids = {

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
+from tests.browser.everyday import soaked
 from tests.browser.people import files, uploaded
 from tests.browser.test_uploading import WARNING
 from tests.factories.pictures import jpeg
@@ -21,7 +22,7 @@ def _send(page: Page, path: Path, *, label: str) -> None:
     page.locator("main").get_by_role("button", name="Upload").click()
 
 
-@pytest.mark.parametrize("size", ["phone", "desktop"])
+@pytest.mark.parametrize("size", ["phone", soaked("desktop")])
 def test_a_stranger_uploads_keeps_the_token_and_deletes_with_it(visit: Open, tmp_path: Path, size: str) -> None:
     visitor = visit(size=size, **NOTHING)
     page = visitor.open("/upload")
@@ -119,7 +120,7 @@ def test_an_upload_without_a_file_or_with_a_bad_one_is_told_on_the_same_page(vis
     expect(page.get_by_role("heading", name="Your picture is here")).to_be_visible()
 
 
-@pytest.mark.parametrize("script", ["app", "uploads"])
+@pytest.mark.parametrize("script", ["app", soaked("uploads")])
 def test_scripts_that_do_not_arrive_leave_the_page_without_them(visit: Open, tmp_path: Path, script: str) -> None:
     visitor = visit()
     visitor.page.route(f"**/js/{script}.*.js", lambda route: route.abort())

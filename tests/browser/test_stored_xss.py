@@ -25,6 +25,7 @@ from tests.browser.people import edited, uploaded, window
 from tests.browser.stage import Company, Stage, Words, company, set_stage
 from tests.browser.tour import STOPS, Stop, arrived, choose, forgive, send
 from tests.browser.traps import SKELETON, UNWANTED, set_traps, unwanted
+from tests.counts import count
 from tests.factories.pictures import chunk, jpeg, png, segment, with_chunks
 from tests.factories.servers import UNLIMITED, running_server
 from tests.faults.people import AUTH, create_token
@@ -120,8 +121,8 @@ def test_texts_are_shown_as_they_are(people: Company, hostile: Stage, pictures: 
     with people.page(who) as visitor:
         page = visitor.open(f"/image/{harmless['id']}")
         plain = page.evaluate(SKELETON)
-        # A stranger's page is a part of the owner's: each text is looked at by one of the two.
-        for picture in pictures[::2] if who == "owner" else pictures[1::2]:
+        # A stranger's page is a part of the owner's: in the soak each text is looked at by one of the two.
+        for picture in pictures[who == "owner" :: count(4, 2)]:
             page = visitor.open(f"/image/{picture['id']}")
             assert unwanted(visitor) == [], picture["title"]
             assert page.evaluate(SKELETON) == plain, picture["title"]
@@ -164,7 +165,7 @@ def test_texts_in_addresses_stay_texts(people: Company, hostile: Stage):
     for who, paths in (("stranger", plain), ("owner", mine)):
         with people.page(who) as visitor:
             # One text after the other, on one page after the other.
-            for number, text in enumerate(PAYLOADS[::2]):
+            for number, text in enumerate(PAYLOADS[:: count(5, 1)]):
                 path = paths[number % len(paths)].replace("{public}", hostile.public)
                 visitor.open(path.replace("{}", quote(text[:90], safe="")))
                 assert unwanted(visitor) == [], (path, text)
@@ -183,8 +184,9 @@ def test_texts_come_back_from_forms_as_texts(people: Company, hostile: Stage):
     )
     for number, (who, action, fields) in enumerate(forms):
         with people.page(who) as visitor:
-            for text in PAYLOADS[number :: 2 * len(forms)]:
-                visitor.open("/account" if who == "owner" else "/upload")
+            # Every answer has the token that its forms carry, and the next form can be sent from there.
+            visitor.open("/account" if who == "owner" else "/upload")
+            for text in PAYLOADS[number :: count(3, 1) * len(forms)]:
                 send(visitor.page, action, **{name: value.replace("{}", text) for name, value in fields.items()})
                 assert unwanted(visitor) == [], (action, text)
 
@@ -214,13 +216,20 @@ def test_names_of_chosen_files_stay_texts(people: Company):
 
 
 def test_messages_of_servers_stay_texts(people: Company, hostile: Stage):
-    """A toast shows what an error says, whoever wrote that."""
+    """A toast shows what an answer in plain text says, whoever wrote that, and nothing of any other."""
+    said = [
+        {"json": {"detail": {"code": "X", "message": EVERYTHING, "details": {}}}},
+        {"content_type": "text/plain; charset=utf-8", "body": EVERYTHING},
+    ]
     with people.page("owner") as visitor:
         page = visitor.open(f"/image/{hostile.public}")
-        said = {"detail": {"code": "X", "message": EVERYTHING, "details": {}}}
-        page.route(f"**/image/{hostile.public}", lambda route: route.fulfill(status=400, json=said))
-        page.locator("#image-form button[type=submit]").click()
-        expect(page.locator(".toast p")).to_contain_text(MARKUP[0])
+        page.route(f"**/image/{hostile.public}", lambda route: route.fulfill(status=400, **said.pop(0)))
+        words = page.locator(".toast p")
+        for number in range(len(said)):
+            page.locator("#image-form button[type=submit]").click()
+            expect(words).to_have_count(number + 1)
+        expect(words.nth(0)).to_have_text("That did not work.")
+        expect(words.nth(1)).to_contain_text(MARKUP[0])
         forgive(visitor, "Response Status Error")
         forgive(visitor, "htmx:")
         assert unwanted(visitor) == []

@@ -2,20 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.api_tokens import ALL_SCOPES, MAX_TOKEN_NAME, Scope
-from tests.factories.databases import open_migrated
+from tests.factories.databases import Databases
 from tests.factories.rows import NOW, add_api_token, add_user, later, new_api_token, user_id_of
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
+async def database(databases: Databases) -> AsyncIterator[SqlDatabase]:
+    async with databases.open() as opened:
         async with opened.begin() as work:
             await add_user(work, 1)
             await add_user(work, 2)
@@ -86,3 +85,9 @@ async def test_uses_are_noted_and_never_go_back(database):
             replace(used, last_used_at=later(61)),
             later_used,
         ]
+
+
+async def test_what_cannot_be_its_id_removes_nothing(database):
+    async with database.begin() as work:
+        for name in ("", "\0", "x\0", "x" * 1000):
+            assert not await work.api_tokens.remove(name, user_id=user_id_of(1))

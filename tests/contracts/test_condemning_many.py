@@ -1,24 +1,15 @@
 """Blobs whose last images went with an account."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
 
 from chitram.adapters.db.records import new_blob_values
 from chitram.adapters.db.tables import blobs
-from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.blobs import BlobState
-from tests.factories.databases import open_migrated, open_twice
+from tests.factories.databases import open_twice
 from tests.factories.rows import NOW, add_blob, add_image, add_user, later, new_blob, user_id_of
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 async def test_those_that_no_image_names(database):
@@ -63,8 +54,8 @@ async def test_more_than_a_statement_has_parameters(database):
         assert (await work.blobs.counts()).live == 1
 
 
-async def test_one_that_is_uploaded_again_meanwhile_is_never_condemned_with_an_image(tmp_path):
-    async with open_twice(tmp_path / "chitram.db") as databases:
+async def test_one_that_is_uploaded_again_meanwhile_is_never_condemned_with_an_image(databases):
+    async with open_twice(databases) as databases:
         async with databases[0].begin() as work:
             await add_user(work, 1)
             blob = await add_blob(work)

@@ -1,32 +1,14 @@
-"""Transactions: what is kept, what is not, and what happens when the database cannot."""
+"""Transactions: what is kept, what is not, and what happens after a commit, on both databases."""
 
 import asyncio
-import contextlib
 import logging
-import sqlite3
-import threading
-from collections.abc import AsyncIterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.errors import ServiceUnavailable
-from tests.factories.databases import copy_migrated, database_url, open_migrated
 from tests.factories.rows import add_blob, add_image, new_blob
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "chitram.db"
-
-
-@pytest.fixture
-async def database(path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(path, connection_wait=0.3, busy_timeout=0.1) as opened:
-        yield opened
 
 
 async def count_blobs(database: SqlDatabase) -> int:
@@ -34,24 +16,15 @@ async def count_blobs(database: SqlDatabase) -> int:
         return (await view.blobs.counts()).live
 
 
-@contextlib.contextmanager
-def other_writer(path: Path):
-    """Another process's transaction, as far as SQLite can tell."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield connection
-        connection.rollback()
-
-
 class TestCommit:
-    async def test_a_block_that_ends_is_kept(self, database, path):
-        async with database.begin() as work:
-            await add_blob(work)
-        assert await count_blobs(database) == 1
-        await database.aclose()
-        again = await SqlDatabase.open(url=database_url(path))
-        assert await count_blobs(again) == 1
-        await again.aclose()
+    async def test_a_block_that_ends_is_kept(self, databases):
+        url = databases.new()
+        async with databases.open(url) as database:
+            async with database.begin() as work:
+                await add_blob(work)
+            assert await count_blobs(database) == 1
+        async with databases.open(url) as again:
+            assert await count_blobs(again) == 1
 
     async def test_a_block_that_raises_leaves_nothing(self, database):
         with pytest.raises(LookupError):  # noqa: PT012 - the block as a whole fails, at its end
@@ -101,14 +74,6 @@ class TestRead:
                 await view.blobs.add(new_blob(), pipeline_version=1)
         assert await count_blobs(database) == 0
 
-    async def test_readers_beyond_the_pool_wait_and_are_turned_away(self, database):
-        async with database.read(), database.read():
-            with pytest.raises(ServiceUnavailable) as caught:
-                async with database.read():
-                    raise AssertionError
-            assert caught.value.retry_after == 1
-        assert await count_blobs(database) == 0
-
 
 class TestAfterCommit:
     async def test_effects_run_in_order_once_the_change_can_be_seen(self, database):
@@ -147,7 +112,7 @@ class TestAfterCommit:
             pass
         assert seen == []
 
-    async def test_a_failing_or_hanging_effect_is_logged_and_counted_and_the_others_run(self, path, caplog):
+    async def test_a_failing_or_hanging_effect_is_logged_and_counted_and_the_others_run(self, databases, caplog):
         failures: list[BaseException] = []
         seen = []
 
@@ -160,7 +125,7 @@ class TestAfterCommit:
         async def effect() -> None:
             seen.append("ran")
 
-        async with open_migrated(path, effect_timeout=0.05, on_effect_failure=failures.append) as database:
+        async with databases.open(effect_timeout=0.05, on_effect_failure=failures.append) as database:
             with caplog.at_level(logging.ERROR):
                 async with database.begin() as work:
                     await add_blob(work)
@@ -180,8 +145,8 @@ class TestAfterCommit:
 
 
 class TestContention:
-    async def test_writers_take_turns(self, path):
-        async with open_migrated(path, connection_wait=30) as database:
+    async def test_writers_take_turns(self, databases):
+        async with databases.open(patient=True) as database:
             await self.write_at_once(database)
 
     async def write_at_once(self, database: SqlDatabase) -> None:
@@ -192,57 +157,13 @@ class TestContention:
         await asyncio.gather(*(write(number) for number in range(8)))
         assert await count_blobs(database) == 8
 
-    async def test_whoever_waits_too_long_for_the_writer_is_turned_away(self, database):
-        async with database.begin() as work:
-            with pytest.raises(ServiceUnavailable) as caught:
-                async with database.begin():
-                    raise AssertionError
-            await add_blob(work)
-        assert caught.value.retry_after == 1
-        assert await count_blobs(database) == 1
-
-    async def test_another_process_that_writes_is_waited_for_a_little(self, database, path):
-        with other_writer(path):
-            with pytest.raises(ServiceUnavailable) as caught:
-                async with database.begin():
-                    raise AssertionError
-            assert caught.value.retry_after == 1
-            assert "locked" not in caught.value.message
-            assert await count_blobs(database) == 0
-        async with database.begin() as work:
-            await add_blob(work)
-
-    async def test_the_waits_together_are_below_a_second(self):
-        options = SqlDatabase.open.__func__.__kwdefaults__
-        assert options["connection_wait"] + options["busy_timeout"] < 1
-
 
 class TestCheck:
     async def test_a_database_that_answers(self, database):
         await database.check()
 
-    async def test_a_file_that_is_gone(self, database, path):
-        path.unlink()
-        with pytest.raises(ServiceUnavailable):
-            await database.check()
-
-    async def test_another_file_in_its_place(self, database, path):
-        path.rename(path.with_name("moved.db"))
-        copy_migrated(path)
-        with pytest.raises(ServiceUnavailable):
-            await database.check()
-
-    async def test_no_file_at_the_start(self, path):
-        with pytest.raises(ServiceUnavailable):
-            await SqlDatabase.open(url=database_url(path))
-
-    async def test_a_file_that_is_not_migrated(self, path):
-        path.touch()
-        with pytest.raises(OperationalError, match="no such table"):
-            await SqlDatabase.open(url=database_url(path))
-
-    async def test_a_closed_database(self, path):
-        async with open_migrated(path) as database:
+    async def test_a_closed_database(self, databases):
+        async with databases.open() as database:
             pass
         for attempt in (database.begin, database.read):
             with pytest.raises(ServiceUnavailable):
@@ -251,11 +172,7 @@ class TestCheck:
         with pytest.raises(ServiceUnavailable):
             await database.check()
 
-    async def test_closing_leaves_one_file_and_no_thread(self, path):
-        async with open_migrated(path) as database, database.begin() as work:
-            await add_blob(work)
-        assert [file.name for file in path.parent.iterdir()] == [path.name]
-        for thread in threading.enumerate():
-            if thread.name.startswith("database-"):
-                thread.join(5)
-        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("database-")]
+    async def test_its_name_is_its_own_and_stays(self, databases):
+        url = databases.new()
+        async with databases.open(url) as one, databases.open(url) as two:
+            assert await one.identity() == await two.identity() != ""

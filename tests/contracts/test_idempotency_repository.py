@@ -1,25 +1,16 @@
 """Idempotency keys: of many uploads with the same one, one goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.idempotency import MAX_KEY, IdempotencyKey, IdempotencyRecord
 from chitram.ports.unit_of_work import UnitOfWork
-from tests.factories.databases import open_migrated, open_twice
+from tests.factories.databases import open_twice
 from tests.factories.rows import later
 
 KEY = IdempotencyKey("user:00000000001", "k" * 16)
 DAY = 24 * 3600
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 async def hold(work: UnitOfWork, holder: str, *, at: float = 0, key: IdempotencyKey = KEY) -> IdempotencyRecord:
@@ -70,8 +61,8 @@ class TestHolding:
         async with database.begin() as work:
             assert await hold(work, "a", key=key) == held("a", key=key)
 
-    async def test_of_many_that_come_together_one_gets_it(self, tmp_path):
-        async with open_twice(tmp_path / "chitram.db") as databases:
+    async def test_of_many_that_come_together_one_gets_it(self, databases):
+        async with open_twice(databases) as databases:
 
             async def begin(number: int) -> tuple[str, str]:
                 async with databases[number % 2].begin() as work:

@@ -1,28 +1,18 @@
 """Images, the public list, and what looks alike."""
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.images import MAX_DESCRIPTION, MAX_TITLE, ImageRecord, Visibility
 from chitram.ports.repositories.images import Position
-from tests.factories.databases import open_migrated
 from tests.factories.rows import NOW, add_blob, add_image, add_user, later, new_image, user_id_of
 
 MINE = user_id_of(1)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 async def test_an_image_comes_back_with_its_blob(database):

@@ -1,21 +1,12 @@
 """Invitations: each serves once."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from chitram.adapters.db.unit_of_work import SqlDatabase
-from tests.factories.databases import open_migrated, open_twice
+from tests.factories.databases import open_twice
 from tests.factories.rows import NOW, later, new_invite
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("created_by", [None, "user0000404"])
@@ -55,8 +46,8 @@ async def test_what_is_rolled_back_was_not_used_up(database):
         assert await work.invites.redeem(new_invite().code_hash, now=NOW)
 
 
-async def test_of_many_that_try_together_one_succeeds(tmp_path):
-    async with open_twice(tmp_path / "chitram.db") as databases:
+async def test_of_many_that_try_together_one_succeeds(databases):
+    async with open_twice(databases) as databases:
         async with databases[0].begin() as work:
             await work.invites.add(new_invite())
 

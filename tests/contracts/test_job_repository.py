@@ -1,21 +1,11 @@
 """The outbox: due jobs are leased to one runner each, and come back when it dies."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.jobs import Job, JobKind, JobState, NewJob
-from tests.factories.databases import database_url, open_migrated
+from tests.factories.databases import open_twice
 from tests.factories.rows import NOW, later
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 def new_job(number: int = 1, *, at: float = 0, key: str | None = None) -> NewJob:
@@ -55,6 +45,19 @@ async def test_a_job_is_kept_as_it_was_promised(database):
     )
 
 
+async def test_a_lease_can_be_prolonged_by_who_has_it(database):
+    await add(database, new_job(1))
+    (job,) = await claim(database, at=100, lease=60)
+    async with database.begin() as work:
+        assert await work.jobs.prolong(job, lease_until=later(300))
+    assert await claim(database, at=299) == []
+    (again,) = await claim(database, at=300)
+    async with database.begin() as work:
+        assert not await work.jobs.prolong(job, lease_until=later(900))  # it is another's now
+        await work.jobs.finish(again.id)
+        assert not await work.jobs.prolong(again, lease_until=later(900))
+
+
 async def test_due_jobs_are_leased_oldest_first(database):
     await add(database, new_job(1, at=30), new_job(2, at=10), new_job(3, at=20), new_job(4, at=101))
     assert [job.payload["blob_id"] for job in await claim(database, limit=2)] == [2, 3]
@@ -83,19 +86,16 @@ async def test_a_lost_job_and_ready_ones_share_the_limit(database):
     assert [job.payload["blob_id"] for job in await claim(database, at=110, limit=2)] == [1, 2]
 
 
-async def test_two_runners_never_get_the_same_job(database, tmp_path):
-    await add(database, *(new_job(number) for number in range(40)))
-    other = await SqlDatabase.open(url=database_url(tmp_path / "chitram.db"))
+async def test_two_runners_never_get_the_same_job(databases):
     taken: list[int] = []
 
     async def run(own: SqlDatabase) -> None:
         while jobs := await claim(own, limit=3):
             taken.extend(job.id for job in jobs)
 
-    try:
-        await asyncio.gather(run(database), run(other), run(database), run(other))
-    finally:
-        await other.aclose()
+    async with open_twice(databases) as (one, two):
+        await add(one, *(new_job(number) for number in range(40)))
+        await asyncio.gather(run(one), run(two), run(one), run(two))
     assert len(taken) == len(set(taken)) == 40
 
 
@@ -183,3 +183,22 @@ async def test_counts_and_the_next_moment(database):
         await work.jobs.bury(second.id, error="x")
         assert await work.jobs.next_run_at() == later(500)
         assert await work.jobs.counts() == {JobState.READY: 1, JobState.RUNNING: 0, JobState.DEAD: 1}
+
+
+async def test_invalidations_are_told_until_they_are_finished(database):
+    def invalidation(number: int) -> NewJob:
+        return NewJob(JobKind.INVALIDATE, {"image_ids": [f"image{number:06d}"]}, run_at=later(number))
+
+    await add(database, invalidation(3), new_job(4, at=50), invalidation(1), invalidation(2))
+    first, second, *_ = await claim(database)
+    async with database.begin() as work:
+        await work.jobs.bury(first.id, error="x")
+        # Waiting, running or given up: none of them is done, and the oldest come first.
+        told = [job["image_ids"] for job in await work.jobs.invalidations(limit=10)]
+        assert told == [["image000003"], ["image000001"], ["image000002"]]
+        assert len(await work.jobs.invalidations(limit=2)) == 2
+        await work.jobs.finish(second.id)
+        assert [job["image_ids"] for job in await work.jobs.invalidations(limit=10)] == [
+            ["image000003"],
+            ["image000001"],
+        ]

@@ -1,19 +1,7 @@
 """Leases: of many holders one."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from chitram.adapters.db.unit_of_work import SqlDatabase
-from tests.factories.databases import open_migrated
 from tests.factories.rows import later
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 async def acquire(database: SqlDatabase, holder: str, *, at: float, name: str = "collect") -> bool:

@@ -1,6 +1,7 @@
 """What every limiter promises."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 
 from chitram.adapters.memory.clock import ManualClock
 from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
+from chitram.adapters.redis.limiter import RedisLimiter
 from chitram.ports.limiter import Limiter, Rate
+from tests.factories.redis_clients import redis_client
+from tests.services.valkey import Valkey
 
 RATE = Rate("upload", 3, 60)
 
@@ -19,10 +23,14 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory"])
-def limiter(request: pytest.FixtureRequest, clock: ManualClock) -> Limiter:
-    limiters = {"memory": MemoryLimiter}
-    return limiters[request.param](clock=clock)
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.slow)])
+async def limiter(request: pytest.FixtureRequest, clock: ManualClock, valkey: Valkey) -> AsyncIterator[Limiter]:
+    if request.param == "memory":
+        yield MemoryLimiter(clock=clock)
+        return
+    valkey.ask("FLUSHALL")
+    async with redis_client(valkey.url) as client:
+        yield RedisLimiter(client, prefix="test", now=clock.monotonic)
 
 
 def after(clock: ManualClock, seconds: float) -> None:
@@ -142,7 +150,7 @@ async def test_a_limiter_that_is_off_lets_everything_through():
 
 
 async def test_a_limiter_has_a_name(limiter: Limiter):
-    assert limiter.backend == "memory"
+    assert limiter.backend in ("memory", "redis")
 
 
 async def test_a_look_counts_nothing(limiter: Limiter):

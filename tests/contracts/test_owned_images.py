@@ -1,27 +1,17 @@
 """Images of accounts: their lists, their twins, what looks alike, and what becomes of them without their owner."""
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.images import Image, Order, Visibility
 from chitram.domain.users import Quota
 from chitram.ports.repositories.images import Miscount, Position
 from chitram.ports.unit_of_work import UnitOfWork
-from tests.factories.databases import open_migrated
 from tests.factories.rows import NOW, add_blob, add_image, add_user, later, user_id_of
 
 MINE, THEIRS = user_id_of(1), user_id_of(2)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 async def add_owned(work: UnitOfWork, number: int, *, blob_id: int, owner_id: str = MINE, **changes) -> Image:

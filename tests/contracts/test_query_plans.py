@@ -126,6 +126,7 @@ QUERIES = {
     "bury": lambda work: work.jobs.bury(1, error=""),
     "job revive": lambda work: work.jobs.revive(1, now=NOW),
     "job list": lambda work: work.jobs.list(state=JobState.DEAD, limit=10),
+    "invalidations": lambda work: work.jobs.invalidations(limit=10),
     "next_run_at": lambda work: work.jobs.next_run_at(),
     "lease": lambda work: work.leases.acquire("l", holder="h", now=NOW, until=NOW),
 }
@@ -231,6 +232,7 @@ async def test_every_query_uses_an_index(tmp_path: Path, name: str, analyzed: bo
                 "ix_jobs_state_lease_until_id (state=? AND lease_until<?)",
             ],
         ),
+        ("invalidations", ["ix_jobs_invalidations (kind=?)"]),
         ("similar 8", ["PRIMARY KEY (band_key=?)", "ix_images_blob_id (blob_id=?)"]),
         ("similar 16 owned", ["PRIMARY KEY (band_key=?)", "ix_images_blob_id (blob_id=?)"]),
         ("count_images", ["ix_images_blob_id (blob_id=?)"]),

@@ -2,20 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.sessions import MAX_USER_AGENT, SessionKind
-from tests.factories.databases import open_migrated
+from tests.factories.databases import Databases
 from tests.factories.rows import NOW, add_session, add_user, later, new_session, user_id_of
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
+async def database(databases: Databases) -> AsyncIterator[SqlDatabase]:
+    async with databases.open() as opened:
         async with opened.begin() as work:
             await add_user(work, 1)
             await add_user(work, 2)
@@ -187,3 +186,9 @@ async def test_the_newest_stay(database):
         assert [session.created_at for session in left] == [later(4), later(3)]
         assert len(await work.sessions.of_user(THEIRS, now=NOW)) == 1
         assert await work.sessions.remove_oldest(MINE, keep=2) == 0
+
+
+async def test_what_cannot_be_its_id_removes_nothing(database):
+    async with database.begin() as work:
+        for name in ("", "\0", "x\0", "x" * 1000):
+            assert not await work.sessions.remove(name, user_id=user_id_of(1))

@@ -1,27 +1,18 @@
 """Accounts, and what they may keep."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.users import MAX_EMAIL, Quota, Role
-from tests.factories.databases import open_migrated, open_twice
+from tests.factories.databases import open_twice
 from tests.factories.rows import add_api_token, add_blob, add_image, add_session, add_user, new_user
 
 NO_LIMIT = Quota(0, 0)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
-    async with open_migrated(tmp_path / "chitram.db") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(
@@ -89,8 +80,8 @@ class TestEmails:
                 await add_user(work, 1)
                 await work.users.add(new_user(1, email="other@example.org"))
 
-    async def test_of_many_that_register_one_together_one_gets_it(self, tmp_path):
-        async with open_twice(tmp_path / "chitram.db") as databases:
+    async def test_of_many_that_register_one_together_one_gets_it(self, databases):
+        async with open_twice(databases) as databases:
 
             async def register(number: int) -> bool:
                 async with databases[number % 2].begin() as work:
@@ -181,8 +172,8 @@ class TestCharging:
         async with database.read() as view:
             assert await view.users.get(user.id) == user
 
-    async def test_many_at_once_never_go_over_it(self, tmp_path):
-        async with open_twice(tmp_path / "chitram.db") as databases:
+    async def test_many_at_once_never_go_over_it(self, databases):
+        async with open_twice(databases) as databases:
             async with databases[0].begin() as work:
                 user = await add_user(work, quota_bytes=100, quota_files=7)
 

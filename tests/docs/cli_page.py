@@ -21,6 +21,8 @@ def commands(command: Any, *, path: str) -> Iterator[tuple[str, Any]]:
     if not hasattr(command, "commands"):
         yield path, command
         return
+    if command.invoke_without_command and path.count(" "):
+        yield path, command
     for name in command.commands:
         yield from commands(command.commands[name], path=f"{path} {name}")
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.docs import cli_page, errors_page, metrics_page, settings_page
+from tests.docs import cli_page, env_example, errors_page, metrics_page, settings_page
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+ENV_EXAMPLE = REFERENCE.parents[1] / ".env.example"
 NOTE = "<!-- Made by `make docs` from the code. Change the code, not this page. -->\n"
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -21,10 +22,12 @@ def content(name: str) -> str:
     return f"{NOTE}\n{PAGES[name]().rstrip()}\n"
 
 
-def main(folder: Path = REFERENCE) -> None:
+def main(folder: Path = REFERENCE, env_example_file: Path | None = None) -> None:
     for name in PAGES:
         (folder / name).write_text(content(name), encoding="utf-8")
+    if env_example_file is not None:
+        env_example_file.write_text(env_example.render(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(env_example_file=ENV_EXAMPLE)

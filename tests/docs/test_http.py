@@ -6,6 +6,7 @@ import pytest
 
 from chitram.entrypoints.asgi import PAGE_ROUTERS, ROUTERS
 from chitram.entrypoints.delivery.routes import TEMPLATES
+from chitram.entrypoints.web.rendering import PAGE_FIELDS
 from chitram.entrypoints.web.static_files import ROUTE_TEMPLATE
 from tests.architecture.sources import ROOT
 
@@ -34,6 +35,12 @@ def of(routers):
 
 
 ROUTES = of(ROUTERS) | of(PAGE_ROUTERS) | {f"GET {named(path)}" for path in (*TEMPLATES.values(), ROUTE_TEMPLATE)}
+
+
+def test_every_header_field_of_pages_is_documented():
+    (_, _, rest) = TABLES.partition("\n### Pages\n")
+    assert len(PAGE_FIELDS) > 3
+    assert {name for name in PAGE_FIELDS if f"`{name}`" not in rest.partition("\n### ")[0]} == set()
 
 
 def test_every_route_is_documented():

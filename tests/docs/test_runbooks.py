@@ -18,10 +18,13 @@ ALARMING = {
     "chitram_audit_events_total",
     "chitram_blobs",
     "chitram_decodes_total",
+    "chitram_job_messages_total",
     "chitram_jobs",
+    "chitram_limiter_fallback_active",
     "chitram_storage_operation_errors_total",
     "chitram_sweep_runs_total",
     "chitram_uploads_total",
+    "chitram_workers",
 }
 METRIC = re.compile(r"\b(chitram_[a-z_]+)\b")
 

@@ -9,12 +9,14 @@ from typing import Any
 import httpx
 
 from chitram.adapters.blobs.local import LocalBlobStore
+from chitram.adapters.blobs.s3_client import S3Bucket
+from chitram.adapters.blobs.s3_signing import S3Account
 from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
 from chitram.adapters.codec.inline import InProcessCodec
 from chitram.adapters.db.credentials import SqliteCredentialLookup
 from chitram.adapters.db.lookup import SqliteLookup
-from chitram.adapters.db.unit_of_work import SqlDatabase
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.adapters.memory.audit import MemoryAudit
 from chitram.adapters.memory.cache import DisabledRecordCache, MemoryRecordCache
 from chitram.adapters.memory.clock import ManualClock, SystemIdentifiers
@@ -22,13 +24,18 @@ from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
 from chitram.adapters.security.jwt import JwtSigner
 from chitram.adapters.security.passwords import BcryptPasswords, read_blocklist
 from chitram.bootstrap import Application, Foundation, wire
+from chitram.bootstrap.databases import Opened, open_with_lookups
 from chitram.bootstrap.preparation import load_secrets
+from chitram.bootstrap.shared_state import SharedState, open_shared_state
+from chitram.bootstrap.stores import open_store
 from chitram.domain.uploads import UploadDetails, Uploaded
 from chitram.entrypoints.asgi import Server
 from chitram.observability import Metrics
+from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
 from chitram.settings import AppSettings, Settings
 from tests.factories.databases import copy_migrated, database_url
+from tests.factories.objects import LocalObjects, Objects, S3Objects
 
 Arrange = Callable[[Foundation], None]
 
@@ -45,6 +52,7 @@ class House:
     clock: ManualClock
     root: Path
     audit: MemoryAudit
+    store: Objects
 
     async def upload(self, data: bytes, *, details: UploadDetails | None = None) -> Uploaded:
         """Upload `data` as the entry points do."""
@@ -54,8 +62,7 @@ class House:
 
     def objects(self) -> set[str]:
         """The keys of everything in the store."""
-        found = {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
-        return {key for key in found if key.startswith(("blobs/", "thumbs/"))}
+        return self.store.keys()
 
     @asynccontextmanager
     async def client(self, *, address: str = "192.0.2.7", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -80,37 +87,29 @@ async def house(
     `arrange` may put other parts into the foundation before the services are wired on it.
     """
     settings = settings or Settings(app=AppSettings(env="test", data_dir=directory))
-    path = directory / "chitram.db"
-    url = database_url(path) if path.exists() else copy_migrated(path)
     clock, identifiers, threads = clock or ManualClock(), SystemIdentifiers(), DiskThreads(workers=2)
-    root, audit, secrets = directory / "storage", MemoryAudit(), load_secrets(settings)
+    audit, secrets, metrics = MemoryAudit(), load_secrets(settings), Metrics()
     async with AsyncExitStack() as stack:
         stack.callback(threads.close)
-        database = await SqlDatabase.open(url=url)
-        stack.push_async_callback(database.aclose)
-        lookup, credentials = SqliteLookup(url=url), SqliteCredentialLookup(url=url)
-        stack.callback(lookup.close)
-        stack.callback(credentials.close)
-        blobs = LocalBlobStore(root, threads=threads)
-        stack.callback(blobs.close)
+        furnish = _on_services if settings.on_postgresql else _embedded
+        parts = await furnish(directory, settings, stack, clock=clock, threads=threads, metrics=metrics)
         staging = LocalStaging(directory / "staging", threads=threads, clock=clock)
         stack.callback(staging.close)
         codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
         stack.push_async_callback(codec.aclose)
         passwords = _passwords(settings)
         stack.callback(passwords.close)
-        await blobs.prepare(owner=await database.identity(), expect_data=False)
         foundation = Foundation(
             settings=settings,
-            metrics=Metrics(),
-            database=database,
-            lookup=lookup,
-            credentials=credentials,
-            blobs=blobs,
+            metrics=metrics,
+            database=parts.rows.database,
+            lookup=parts.rows.lookup,
+            credentials=parts.rows.credentials,
+            blobs=parts.blobs,
             staging=staging,
             codec=codec,
-            cache=_cache(settings, clock),
-            limiter=MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter(),
+            cache=parts.shared.cache,
+            limiter=parts.shared.limiter,
             passwords=passwords,
             signer=JwtSigner(secrets[0], previous=secrets[1:]),
             audit=audit,
@@ -119,7 +118,71 @@ async def house(
             identifiers=identifiers,
         )
         arrange(foundation)
-        yield House(wire(foundation), foundation, clock, root, audit)
+        yield House(wire(foundation), foundation, clock, directory / "storage", audit, parts.store)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What differs between a house that stands alone and one on services."""
+
+    rows: Opened
+    blobs: BlobStore
+    shared: SharedState
+    store: Objects
+
+
+async def _embedded(
+    directory: Path,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    clock: ManualClock,
+    threads: DiskThreads,
+    metrics: Metrics,  # nobody counts here
+) -> _Parts:
+    path = directory / "chitram.db"
+    url = database_url(path) if path.exists() else copy_migrated(path)
+    database = await open_sqlite(url=url)
+    stack.push_async_callback(database.aclose)
+    lookup, credentials = SqliteLookup(url=url), SqliteCredentialLookup(url=url)
+    stack.callback(lookup.close)
+    stack.callback(credentials.close)
+    blobs = LocalBlobStore(directory / "storage", threads=threads)
+    stack.callback(blobs.close)
+    await blobs.prepare(owner=await database.identity(), expect_data=False)
+    limiter = MemoryLimiter(clock=clock) if settings.limits.enabled else DisabledLimiter()
+    return _Parts(
+        Opened(database, lookup, credentials, version=lambda: None),
+        blobs,
+        SharedState(_cache(settings, clock), limiter),
+        LocalObjects(directory / "storage"),
+    )
+
+
+async def _on_services(
+    directory: Path,  # nothing lies there
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    clock: ManualClock,
+    threads: DiskThreads,
+    metrics: Metrics,
+) -> _Parts:
+    """As a server opens them."""
+    rows = await open_with_lookups(settings, stack, metrics=metrics, serving=False)
+    blobs = await open_store(settings, stack, metrics=metrics, threads=threads, database=rows.database, new=True)
+    shared = await open_shared_state(
+        settings, stack, metrics=metrics, clock=clock, database=rows.database, version=rows.version
+    )
+    storage = settings.storage
+    assert storage.minio_secret_key is not None
+    account = S3Account(
+        f"http://{storage.minio_endpoint}",
+        access_key=storage.minio_access_key,
+        secret_key=storage.minio_secret_key.get_secret_value(),
+        region=storage.minio_region,
+    )
+    return _Parts(rows, blobs, shared, S3Objects(S3Bucket(account, storage.minio_bucket)))
 
 
 def _cache(settings: Settings, clock: ManualClock) -> RecordCache:

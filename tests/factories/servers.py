@@ -67,14 +67,14 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
-        self._environment = clean_environment(**{"DATA_DIR": str(self.data), **settings})
+        self.environment = clean_environment(**{"DATA_DIR": str(self.data), **settings})
 
     def start(self) -> None:
         """Start and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self._launcher, *command("serve", "--port", str(self.port))],
-                env=self._environment,
+                env=self.environment,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -107,7 +107,7 @@ class Server:
         """Run another command over the same data."""
         return subprocess.run(
             [*self._launcher, *command(*arguments)],
-            env=self._environment, cwd=self.directory, capture_output=True, text=True, check=False,
+            env=self.environment, cwd=self.directory, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def _answers(self) -> bool:

@@ -180,7 +180,7 @@ def flip(client: httpx.Client, history: History, owner: Person, images: list[str
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("processes", [1, 2])  # one keeps its cache by what it changes itself, two by what both do
 def test_what_was_made_private_is_not_shown(tmp_path: Path, processes: int, proof):
-    flips = count(100, 5000)
+    flips = count(40, 5000)
     history = History()
     with running(tmp_path, processes=processes) as urls, httpx.Client(base_url=urls[0], timeout=30) as client:
         owner = register(client, "owner@example.org")

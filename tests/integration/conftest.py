@@ -1,6 +1,6 @@
 """One empty service a test, behind its whole HTTP interface."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -9,6 +9,10 @@ from structlog.testing import capture_logs
 
 from chitram.settings import AppSettings, LimitSettings, Settings
 from tests.factories.applications import House, house
+from tests.factories.databases import PostgresDatabases
+from tests.factories.standing import on_services
+
+Place = Callable[[Settings], Settings]
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +28,21 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(app=AppSettings(env="test", data_dir=tmp_path), limits=LimitSettings(enabled=False))
 
 
+@pytest.fixture(params=["embedded", pytest.param("services", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """What a house stands on: itself, or PostgreSQL, S3 and Redis."""
+    if request.param == "embedded":
+        yield lambda settings: settings
+        return
+    shelf, seaweed, valkey = (request.getfixturevalue(name) for name in ("shelf", "seaweed", "valkey"))
+    databases = PostgresDatabases(shelf)
+    yield lambda settings: on_services(settings, database=databases.new(), seaweed=seaweed, valkey=valkey)
+    databases.give_back()
+
+
 @pytest.fixture
-async def home(tmp_path: Path, settings: Settings) -> AsyncIterator[House]:
-    async with house(tmp_path, settings=settings) as opened:
+async def home(tmp_path: Path, settings: Settings, place: Place) -> AsyncIterator[House]:
+    async with house(tmp_path, settings=place(settings)) as opened:
         yield opened
 
 

@@ -9,13 +9,13 @@ import pytest
 from alembic import op
 
 from chitram.adapters.db import migrate
-from chitram.adapters.db.unit_of_work import SqlDatabase
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.domain.images import Visibility
 from tests.factories.databases import copy_migrated, database_url
 from tests.factories.releases import FIRST, FIRST_TABLES, TABLES, contents, fill_first, schema
 from tests.factories.rows import add_api_token, add_blob, add_image, add_session, add_user, new_invite, user_id_of
 
-HEAD = "0003_names_of_images"
+HEAD = "0004_invalidations"
 NEW_COLUMNS = ("owner_id", "title", "description")
 
 
@@ -65,7 +65,7 @@ class TestBothWays:
         url = database_url(path)
         fill_first(path)
         migrate.upgrade(url)
-        database = await SqlDatabase.open(url=url)
+        database = await open_sqlite(url=url)
         async with database.begin() as work:
             user = await add_user(work, 1)
             for number in range(3):
@@ -78,7 +78,7 @@ class TestBothWays:
 
     async def test_on_the_way_back_every_image_stays_and_is_in_nobodys_hands(self, path):
         url = copy_migrated(path)
-        database = await SqlDatabase.open(url=url)
+        database = await open_sqlite(url=url)
         async with database.begin() as work:
             await add_user(work, 1)
             await add_session(work, 1)

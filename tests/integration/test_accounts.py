@@ -11,6 +11,7 @@ from chitram.settings import AccountSettings, AppSettings, LimitSettings, Settin
 from tests.factories.accounts import AUTH, PASSWORD, USERS, api_token, bearer, browser_signed_in, signed_in, signed_up
 from tests.factories.applications import house
 from tests.integration.requests import IMAGES, code, uploaded
+from tests.integration.standing import EMBEDDED
 
 CREDENTIALS = {"email": "ada@example.org", "password": PASSWORD}
 FORM = {"username": "ada@example.org", "password": PASSWORD}
@@ -323,6 +324,7 @@ class TestAttempts:
         return Settings(app=AppSettings(env="test", data_dir=tmp_path), limits=LimitSettings(auth_attempts=4))
 
     @pytest.mark.parametrize("entry", ENTRIES)
+    @EMBEDDED  # time passes there as a test says, and in Redis by itself
     async def test_an_address_has_so_many(self, client, home, entry):
         statuses = [(await enter(client, entry, f"u{n}@example.org", "not the password")).status_code for n in range(5)]
         assert statuses == [201 if entry == "register" else 401] * 4 + [429]

@@ -14,6 +14,7 @@ from chitram.settings import AppSettings, DecodeSettings, LimitSettings, Setting
 from tests.factories.applications import client_of, house
 from tests.factories.servers import free_port
 from tests.integration.requests import IMAGES, UNKNOWN, UPLOAD, code, post, token, uploaded
+from tests.integration.standing import EMBEDDED
 
 #: Of HTML pages, whose forms say where they come from by that.
 PAGES = {"/docs": {"referrer-policy": "same-origin"}}
@@ -95,7 +96,7 @@ class TestRequestId:
     async def test_it_stands_in_failures_of_ours(self, client, home):
         image = await uploaded(client)
         for key in home.objects():
-            (home.root / key).unlink()
+            home.store.erase(key)
         answer = await client.get(image["url"], headers={"X-Request-Id": "trace-0123"})
         assert answer.json()["detail"]["details"]["request_id"] == "trace-0123"
 
@@ -296,6 +297,7 @@ class TestHealth:
                 "cache": "connected",
                 "cache_backend": "memory",
                 "rate_limiter": "disabled",
+                "rate_limiter_backend": "disabled",
                 "upload_concurrency": "0/10 active",
             }
             assert (await client.get("/health/live")).json() == {"status": "alive"}
@@ -303,6 +305,7 @@ class TestHealth:
             checks = {"database": "connected", "storage": "connected", "cache": "connected", "jobs": "running"}
             assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": checks})
 
+    @EMBEDDED  # its marker is a file there
     async def test_without_storage(self, client, home):
         (home.root / MARKER).unlink()
         answer = await client.get("/health")

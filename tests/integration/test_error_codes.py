@@ -214,7 +214,7 @@ async def storage_unavailable(bench: Bench) -> httpx.Response:
     home, client = await bench.open()
     image = await uploaded(client)
     for key in home.objects():
-        (home.root / key).unlink()
+        home.store.erase(key)
     return await client.get(image["url"])
 
 

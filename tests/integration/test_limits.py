@@ -10,6 +10,7 @@ import pytest
 from chitram.settings import AppSettings, LimitSettings, Settings, StorageSettings, UploadSettings
 from tests.factories.applications import house
 from tests.integration.requests import IMAGES, UPLOAD, code, form, photo, post, token, uploaded
+from tests.integration.standing import EMBEDDED
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ class TestRate:
         assert answer.headers["ratelimit"] == '"upload";r=0;t=60'
         assert answer.headers["retry-after"] == "60"
 
+    @EMBEDDED  # time passes there as a test says, and in Redis by itself
     async def test_what_is_refused_counts_and_the_window_slides(self, client, home):
         for _ in range(5):
             assert (await post(client, b"no picture")).status_code == 400

@@ -15,14 +15,14 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from chitram.adapters.db import migrate
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.adapters.db.tables import metadata
-from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.errors import ServiceUnavailable
 from tests.factories.databases import copy_migrated, database_url
 from tests.factories.releases import INSERT_IMAGE, TABLES, schema
 from tests.factories.rows import add_blob, add_image
 
-HEAD = "0003_names_of_images"
+HEAD = "0004_invalidations"
 #: A foreign key as it stands beside a column that was added later, and in the list of a table's constraints.
 BESIDE = re.compile(r"(\w+)VARCHAR\((\d+)\)CONSTRAINT(fk_\w+?_users)REFERENCESusers\(id\)")
 LISTED = r"\1VARCHAR(\2),CONSTRAINT\3FOREIGNKEY(\1)REFERENCESusers(id)"
@@ -96,7 +96,7 @@ class TestUpgrade:
 class TestDowngrade:
     async def test_down_and_up_again_with_data(self, path):
         url = copy_migrated(path)
-        database = await SqlDatabase.open(url=url)
+        database = await open_sqlite(url=url)
         async with database.begin() as work:
             blob = await add_blob(work)
             await add_image(work, 1, blob_id=blob.id)
@@ -106,7 +106,7 @@ class TestDowngrade:
         assert schema(path) == {}
         migrate.upgrade(url)
         assert migrate.check(url) == []
-        database = await SqlDatabase.open(url=url)
+        database = await open_sqlite(url=url)
         async with database.begin() as work:
             assert await work.images.count() == 0
             await add_blob(work)

@@ -11,6 +11,7 @@ from chitram.settings import AppSettings, LimitSettings, Settings
 from tests.factories.accounts import USERS, Account, api_token, bearer, signed_up
 from tests.factories.applications import house
 from tests.integration.requests import IMAGES, UNKNOWN, code, post, token, uploaded
+from tests.integration.standing import EMBEDDED
 
 ALLOWED = {"visibility", "title", "description"}
 
@@ -263,6 +264,7 @@ class TestGuessing:
         )
 
     @pytest.mark.parametrize("deed", ["delete", "verify", "claim"])
+    @EMBEDDED  # time passes there as a test says, and in Redis by itself
     async def test_wrong_delete_tokens_have_a_limit(self, client, home, ada, deed):
         image, other = await uploaded(client), await uploaded(client)
         path = f"{IMAGES}/{image['id']}" + ("" if deed == "delete" else f"/{deed}")

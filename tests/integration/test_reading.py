@@ -29,11 +29,10 @@ async def replace_visibility(work: UnitOfWork, image_id: str) -> None:
 
 def damage(home: House, sha256: str, data: bytes | None) -> None:
     """Put `data` in the place of the stored original; None takes it away."""
-    (path,) = (home.root / "blobs" / sha256[:2]).glob(f"{sha256}.*")
-    path.chmod(0o600)
-    path.unlink()
+    (key,) = (key for key in home.objects() if key.startswith(f"blobs/{sha256[:2]}/{sha256}."))
+    home.store.erase(key)
     if data is not None:
-        path.write_bytes(data)
+        home.store.write(key, data)
 
 
 class TestMetadata:
@@ -114,18 +113,18 @@ class TestThumbnails:
 
     async def test_lost_ones_are_made_again_and_are_the_same(self, client, home):
         image = await uploaded(client, pictures.jpeg(700, 350))
-        before = {key: (home.root / key).read_bytes() for key in home.objects() if key.startswith("thumbs/")}
+        before = {key: home.store.read(key) for key in home.objects() if key.startswith("thumbs/")}
         for key in before:
-            (home.root / key).unlink()
+            home.store.erase(key)
         answer = await client.get(image["thumbnails"]["600"])
         assert answer.status_code == 200
-        assert {key: (home.root / key).read_bytes() for key in before} == before
+        assert {key: home.store.read(key) for key in before} == before
 
     async def test_with_the_original_gone_too_there_is_none(self, client, home):
         image = await uploaded(client)
         damage(home, image["sha256"], None)
         for key in home.objects():
-            (home.root / key).unlink()
+            home.store.erase(key)
         answer = await client.get(image["thumbnail_url"])
         assert (answer.status_code, code(answer)) == (404, "THUMBNAIL_NOT_READY")
         assert answer.headers["retry-after"] == "30"

@@ -84,7 +84,7 @@ class ChaosProxy:
             return
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # it does not answer, or the proxy ends
             _reset(writer)
             return
         self._writers |= {writer, back}

@@ -17,6 +17,8 @@ NEEDED: dict[str, tuple[str, str]] = {
     "exiftool": ("libimage-exiftool-perl", "a second opinion on removed metadata"),
     "mkfs.ext4": ("e2fsprogs", "small disks that run full, power cuts"),
     "sqlite3": ("sqlite3", "the backup as the documentation makes it"),
+    "nginx": ("nginx", "the delivered proxy configuration, in front of a real server"),
+    "openssl": ("openssl", "certificates and handshakes of the proxy's tests"),
     "chromium-headless-shell": ("chromium-headless-shell", "the pages, as people see and use them"),
 }
 
@@ -25,6 +27,10 @@ FOR_SOAK: dict[str, tuple[str, str]] = {
     "chromium": ("chromium", "the browser that Lighthouse starts"),
     "node": ("nodejs", "Lighthouse, which judges the pages"),
     "npm": ("npm", "Lighthouse is installed by it"),
+    "podman": ("podman", "the container image, built and run"),
+    "buildah": ("buildah", "podman builds with it"),
+    "runc": ("runc", "podman runs containers with it"),
+    "debootstrap": ("debootstrap", "the base of the container image, without any registry"),
 }
 
 #: Where Debian keeps what an ordinary user's PATH may leave out.
@@ -46,7 +52,8 @@ def explain(packages: list[str]) -> str:
 def install(packages: list[str]) -> None:
     """Install `packages` with apt-get; needs root. Raises CalledProcessError."""
     apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # In runlevel 1 no package starts the service that it brings.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     subprocess.run([*apt, "update"], check=True, env=environment, stdout=sys.stderr)
     subprocess.run(
         [*apt, "install", "-y", "--no-install-recommends", *packages], check=True, env=environment, stdout=sys.stderr

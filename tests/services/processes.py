@@ -13,6 +13,9 @@ from pathlib import Path
 START_PATIENCE = 30.0
 STOP_PATIENCE = 15.0
 
+#: Process ids of services that the first test to want them starts, for all that come after it.
+LASTING: set[int] = set()
+
 
 def free_port(*, below: int = 65536) -> int:
     """A port on the loopback address that nobody listens on now."""

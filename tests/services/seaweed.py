@@ -1,23 +1,33 @@
 """SeaweedFS: an S3 service of one process, with its data in a temporary directory."""
 
 import json
-import os
+import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
-from chitram.settings import StorageSettings
-from tests.services.processes import Service, free_port, running
+from chitram.adapters.blobs.s3 import S3BlobStore
+from chitram.adapters.blobs.s3_circuit import Patience
+from chitram.adapters.blobs.s3_client import S3Bucket
+from chitram.adapters.blobs.s3_requests import S3Requests
+from chitram.adapters.blobs.s3_signing import S3Account
+from chitram.adapters.blobs.threads import DiskThreads
+from chitram.adapters.memory.clock import SystemClock
+from tests.services.processes import LASTING, START_PATIENCE, Service, free_port, running
 
 ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key-that-nobody-else-has"
 #: Beside its ports for HTTP it opens others for gRPC, which are 10000 higher.
 _HIGHEST_PORT = 55_535
+
+#: On a machine that has much to do besides, no promise about time is meant.
+UNHURRIED = Patience(slot=60, stall=10, probe=30)
 
 _ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 
@@ -39,9 +49,9 @@ class SeaweedFS:
         """The name of a bucket that does not exist yet."""
         return f"test-{uuid.uuid4().hex[:16]}"
 
-    def settings(self, **fields: object) -> StorageSettings:
-        """Settings of a store in a bucket of its own, unless `fields` name another."""
-        return StorageSettings(**{**self._fields(), **fields})  # type: ignore[arg-type]
+    def bucket(self, name: str | None = None, *, port: int | None = None) -> S3Bucket:
+        """A bucket, a new one without a `name`, asked for at `port` where that is another one than the service's."""
+        return S3Bucket(account(port or self.port), name or self.new_bucket())
 
     def environment(self, **variables: str) -> dict[str, str]:
         """The same for a server's environment."""
@@ -54,14 +64,10 @@ class SeaweedFS:
             **variables,
         }
 
-    def _fields(self) -> dict[str, object]:
-        return {
-            "backend": "minio",
-            "minio_endpoint": self.endpoint,
-            "minio_access_key": ACCESS_KEY,
-            "minio_secret_key": SECRET_KEY,
-            "minio_bucket": self.new_bucket(),
-        }
+
+def account(port: int, *, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> S3Account:
+    """Ours at the S3 API on `port` of the loopback address."""
+    return S3Account(f"http://127.0.0.1:{port}", access_key=access_key, secret_key=secret_key, region="us-east-1")
 
 
 def seaweed_service(directory: Path) -> SeaweedFS:
@@ -69,6 +75,8 @@ def seaweed_service(directory: Path) -> SeaweedFS:
     config = directory / "s3.json"
     credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
     config.write_text(json.dumps({"identities": [{"name": "app", "credentials": credentials, "actions": _ACTIONS}]}))
+    # A bucket takes as many volumes as this when the first object comes, 7 if nothing is said, and they run out.
+    (directory / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
     (directory / "data").mkdir()
     port = free_port(below=_HIGHEST_PORT)
     service = Service(
@@ -77,6 +85,8 @@ def seaweed_service(directory: Path) -> SeaweedFS:
         directory=directory,
         ready=lambda: _answers(port),
         environment={"HOME": str(directory)},
+        # It takes its time to end in order, and loses nothing that it has answered when it does not.
+        stop_signal=signal.SIGKILL,
     )
     return SeaweedFS(service, port)
 
@@ -94,7 +104,7 @@ def _command(directory: Path, *, config: Path, port: int) -> list[str]:
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64",
         "-master.electionTimeout=1s",
-        "-volume.max=100",
+        "-volume.max=1000",
         f"-master.port={ports['master']}",
         f"-volume.port={ports['volume']}",
         "-filer",
@@ -112,12 +122,9 @@ def _command(directory: Path, *, config: Path, port: int) -> list[str]:
 
 
 def _answers(port: int) -> bool:
-    """Whether it knows our key: it answers a moment before it does."""
-    from chitram.adapters.blobs.s3_requests import S3Account, S3Requests  # noqa: PLC0415  # only where it is used
-
-    account = S3Account(f"http://127.0.0.1:{port}", access_key=ACCESS_KEY, secret_key=SECRET_KEY, region="us-east-1")
+    """Whether it lists our buckets: it answers a moment before it knows our key."""
     try:
-        answer = S3Requests(account).send("GET", "/", patience=2)
+        answer = S3Requests(account(port)).send("GET", "/", patience=2)
     except (OSError, HTTPException):
         return False
     return answer.status == 200
@@ -125,10 +132,22 @@ def _answers(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    """One for the session; tests that take it away put it back."""
+    """One that runs as long as the tests do. Who takes one away starts one of his own."""
     found = seaweed_service(tmp_path_factory.mktemp("seaweed"))
     with running(found.service):
+        assert found.service.process is not None
+        LASTING.add(found.service.process.pid)
         yield found
 
 
-__all__ = ["ACCESS_KEY", "SECRET_KEY", "HTTPConnection", "SeaweedFS", "os", "seaweed", "seaweed_service"]
+@asynccontextmanager
+async def s3_store(
+    bucket: S3Bucket, *, threads: DiskThreads, owner: str = "d1", patience: Patience = UNHURRIED
+) -> AsyncIterator[S3BlobStore]:
+    """A store in `bucket`, prepared for the database `owner`."""
+    store = S3BlobStore(bucket, threads=threads, clock=SystemClock(), patience=patience)
+    try:
+        await store.prepare(owner=owner, expect_data=False, within=START_PATIENCE)
+        yield store
+    finally:
+        await store.aclose()

@@ -1,5 +1,6 @@
 """Ports that report what happens to them: wrapped around the real ones at wiring time."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from chitram.domain.images import ImageRecord
 from chitram.ports.blobs import BlobStore, ObjectInfo, OpenBlob
 from chitram.ports.cache import ByteCache, Miss, RecordCache
 from chitram.ports.staging import StagedFile
+
+logger = logging.getLogger(__name__)
 
 
 class Timed(Protocol):
@@ -108,11 +111,12 @@ class ObservedBlobStore:
 
 
 class ObservedRecordCache:
-    """A record cache whose hits and misses are counted: "hit", "miss", "disabled"."""
+    """A record cache whose hits and misses are counted: "hit", "miss", "disabled". `log`: each is logged too."""
 
-    def __init__(self, cache: RecordCache, *, count: Counted) -> None:
+    def __init__(self, cache: RecordCache, *, count: Counted, log: bool = False) -> None:
         self._cache = cache
         self._count = count
+        self._log = log
 
     @property
     def enabled(self) -> bool:
@@ -124,10 +128,10 @@ class ObservedRecordCache:
 
     async def get(self, image_id: str) -> ImageRecord | Miss:
         found = await self._cache.get(image_id)
-        if not self._cache.enabled:
-            self._count(result="disabled")
-        else:
-            self._count(result="miss" if isinstance(found, Miss) else "hit")
+        result = "disabled" if not self._cache.enabled else "miss" if isinstance(found, Miss) else "hit"
+        self._count(result=result)
+        if self._log:
+            logger.info("cache %s: %s", result, image_id)
         return found
 
     async def fill(self, image_id: str, record: ImageRecord, *, ticket: object) -> None:
@@ -135,6 +139,9 @@ class ObservedRecordCache:
 
     async def invalidate(self, image_ids: Iterable[str]) -> None:
         await self._cache.invalidate(image_ids)
+
+    async def drop(self, image_ids: Iterable[str]) -> None:
+        await self._cache.drop(image_ids)
 
     async def check(self) -> bool:
         return await self._cache.check()

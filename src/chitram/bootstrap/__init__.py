@@ -7,6 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from chitram.adapters.codec.sandbox import SandboxedCodec
 from chitram.adapters.db import migrate
+from chitram.adapters.jobs.execution import WORK_SLICE
+from chitram.adapters.jobs.sweeping import SWEEP_TIMEOUT
+from chitram.adapters.jobs.work import Work
 from chitram.bootstrap.foundation import Foundation, lay_foundation, rehearse
 from chitram.bootstrap.preparation import (
     StartupError,
@@ -16,15 +19,23 @@ from chitram.bootstrap.preparation import (
     schema_revision,
     startup_errors,
 )
+from chitram.bootstrap.stores import direct_links
 from chitram.bootstrap.wiring import Application, wire
+from chitram.bootstrap.working import job_timeout, make_work, open_dispatch, worker_app, worker_intervals
 from chitram.observability import Metrics
+from chitram.ports.patience import background
 from chitram.settings import MEBIBYTE, Settings
 
 __all__ = [
+    "SWEEP_TIMEOUT",
+    "WORK_SLICE",
     "Application",
     "Foundation",
     "StartupError",
+    "Work",
     "check_start",
+    "direct_links",
+    "job_timeout",
     "load_secret",
     "migrate_schema",
     "operating",
@@ -32,6 +43,9 @@ __all__ = [
     "running",
     "schema_revision",
     "wire",
+    "worker_app",
+    "worker_intervals",
+    "working",
 ]
 
 #: Running jobs get this long to end at shutdown, in seconds.
@@ -46,8 +60,9 @@ def check_start(settings: Settings) -> None:
 
 @asynccontextmanager
 async def operating(settings: Settings) -> AsyncIterator[Application]:
-    """The application for one command: nothing runs in the background."""
+    """The application for one command: nothing runs beside it, and no request waits for it."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(background())
         with startup_errors("DATABASE_URL"):
             if migrate.pending(settings.database_url):
                 raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
@@ -56,30 +71,54 @@ async def operating(settings: Settings) -> AsyncIterator[Application]:
 
         codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
         stack.push_async_callback(codec.aclose)
-        yield wire(await lay_foundation(settings, stack, metrics=Metrics(), codec=codec, serving=False))
+        found = await lay_foundation(settings, stack, metrics=Metrics(), codec=codec, serving=False)
+        yield _wired(found, stack, watch=False)
 
 
 @asynccontextmanager
 async def running(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Application]:
     """The application of a server: decode sandbox, job runner and sweepers are at work until the context ends."""
     async with AsyncExitStack() as stack:
-        codec = await _start_codec(settings)
-        stack.push_async_callback(codec.aclose)
-        metrics.watch_codec(codec.stats)
-        application = wire(await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True))
+        codec = await _start_codec(settings, stack, metrics=metrics, workers=settings.decode.workers)
+        found = await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True)
+        application = _wired(found, stack, watch=True)
         stack.push_async_callback(application.thumbnails.aclose)
-        await application.runner.start()
+        if not settings.app.read_only:
+            with background():
+                await application.runner.start()
         stack.push_async_callback(application.runner.stop, patience=DRAIN_PATIENCE)
         yield application
 
 
-async def _start_codec(settings: Settings) -> SandboxedCodec:
+@asynccontextmanager
+async def working(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Work]:
+    """What one process of a worker does: one thing at a time, each decode behind the same walls as in a server."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(background())
+        codec = await _start_codec(settings, stack, metrics=metrics, workers=1)
+        # Others cache what jobs change, so they have to know that this process is there.
+        found = await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True)
+        application = _wired(found, stack, watch=False)
+        # A process before this one may have been killed in the middle of a job.
+        await application.collector.clear_staging()
+        yield make_work(found, stack, handlers=application.handlers, sweeps=application.sweeps)
+
+
+def _wired(found: Foundation, stack: AsyncExitStack, *, watch: bool) -> Application:
+    return wire(found, open_dispatch(found, stack, watch=watch))
+
+
+async def _start_codec(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, workers: int) -> SandboxedCodec:
+    """The decode sandbox with so many processes; 0: as many as there are cores."""
     decode = settings.decode
-    return await SandboxedCodec.start(
-        workers=decode.workers or os.cpu_count() or 1,
+    codec = await SandboxedCodec.start(
+        workers=workers or os.cpu_count() or 1,
         memory_bytes=decode.memory_mb * MEBIBYTE,
         cpu_seconds=decode.cpu_seconds,
         wall_seconds=decode.timeout,
         recycle_after=decode.recycle_after,
         strip_metadata=settings.uploads.strip_metadata,
     )
+    stack.push_async_callback(codec.aclose)
+    metrics.watch_codec(codec.stats)
+    return codec

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from chitram.adapters.jobs.embedded import EmbeddedSignal
 from chitram.bootstrap.foundation import Foundation
 from chitram.domain.limits import (
     AUTH,
@@ -15,6 +14,7 @@ from chitram.domain.limits import (
     VERIFY,
 )
 from chitram.domain.users import Quota
+from chitram.ports.jobs import JobSignal
 from chitram.ports.limiter import Rate
 from chitram.services.accounts import AccountPolicy, Accounts
 from chitram.services.administration import Administration
@@ -76,7 +76,7 @@ def sessions(found: Foundation) -> Sessions:
     return Sessions(database=found.database, audit=found.audit, clock=found.clock)
 
 
-def accounts(found: Foundation, signal: EmbeddedSignal) -> Accounts:
+def accounts(found: Foundation, signal: JobSignal) -> Accounts:
     """Registration, signing in, giving up."""
     chosen = found.settings.accounts
     policy = AccountPolicy(
@@ -98,7 +98,7 @@ def accounts(found: Foundation, signal: EmbeddedSignal) -> Accounts:
     )
 
 
-def ownership(found: Foundation, signal: EmbeddedSignal) -> Ownership:
+def ownership(found: Foundation, signal: JobSignal) -> Ownership:
     """Edits and claims."""
     return Ownership(
         quota=quota(found.settings),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from chitram.adapters.db.credentials import SqliteCredentialLookup
 from chitram.adapters.db.lookup import SqliteLookup
 from chitram.adapters.db.neighbours import Neighbours
-from chitram.adapters.db.unit_of_work import SqlDatabase
+from chitram.adapters.db.patience import Patience, PoolSize
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.observability import Metrics
 from chitram.ports.credentials import CredentialLookup
 from chitram.ports.lookup import Lookup
@@ -27,7 +28,16 @@ class Opened:
 
 async def open_database(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics) -> Database:
     """Open the database alone; `stack` closes it."""
-    database = await SqlDatabase.open(url=settings.database_url, on_effect_failure=metrics.effect_failed)
+    if settings.on_postgresql:
+        # A server on SQLite must not carry the driver of PostgreSQL.
+        from chitram.adapters.db.postgresql.database import open_postgresql  # noqa: PLC0415
+
+        patience, size = _manners(settings)
+        database = await open_postgresql(
+            url=settings.database_url, patience=patience, size=size, on_effect_failure=metrics.effect_failed
+        )
+    else:
+        database = await open_sqlite(url=settings.database_url, on_effect_failure=metrics.effect_failed)
     stack.push_async_callback(database.aclose)
     return database
 
@@ -35,6 +45,8 @@ async def open_database(settings: Settings, stack: AsyncExitStack, *, metrics: M
 async def open_with_lookups(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, serving: bool) -> Opened:
     """Open the database and its look-ups. `serving` says that this is a server, which others have to know of."""
     database = await open_database(settings, stack, metrics=metrics)
+    if settings.on_postgresql:
+        return _beside_postgresql(settings, stack, database)
     lookup = SqliteLookup(url=settings.database_url)
     stack.callback(lookup.close)
     credentials = SqliteCredentialLookup(url=settings.database_url)
@@ -45,6 +57,30 @@ async def open_with_lookups(settings: Settings, stack: AsyncExitStack, *, metric
         stack.callback(neighbours.close)
         version = _version(lookup, neighbours)
     return Opened(database, lookup, credentials, version)
+
+
+def _beside_postgresql(settings: Settings, stack: AsyncExitStack, database: Database) -> Opened:
+    # A server on SQLite must not carry the driver of PostgreSQL.
+    from chitram.adapters.db.postgresql.lookups import PostgresCredentialLookup, PostgresLookup  # noqa: PLC0415
+    from chitram.adapters.db.postgresql.reading import DirectReader  # noqa: PLC0415
+
+    patience, size = _manners(settings)
+    reader = DirectReader(url=settings.database_url, patience=patience, size=size)
+    stack.push_async_callback(reader.aclose)
+    # Nobody tells a process what others have changed: to a cache of its own each moment is another version.
+    return Opened(database, PostgresLookup(reader), PostgresCredentialLookup(reader), version=object)
+
+
+def _manners(settings: Settings) -> tuple[Patience, PoolSize]:
+    """How long to wait for PostgreSQL, and how many connections to keep."""
+    chosen = settings.database
+    patience = Patience(
+        wait=chosen.pool_timeout,
+        connect=chosen.connect_timeout,
+        statement=chosen.statement_timeout,
+        lock=chosen.lock_timeout,
+    )
+    return patience, PoolSize(kept=chosen.pool_size, beyond=chosen.max_overflow, recycle=chosen.pool_recycle)
 
 
 def _version(lookup: SqliteLookup, neighbours: Neighbours) -> Callable[[], object]:

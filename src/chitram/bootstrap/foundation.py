@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
+from chitram.adapters.db.read_only import ReadOnlyDatabase
 from chitram.adapters.memory.clock import SystemClock, SystemIdentifiers
 from chitram.adapters.security.jwt import JwtSigner
 from chitram.adapters.security.passwords import BcryptPasswords, read_blocklist
 from chitram.bootstrap.databases import open_database, open_with_lookups
 from chitram.bootstrap.preparation import load_secrets, startup_errors
+from chitram.bootstrap.purging import with_purge
 from chitram.bootstrap.shared_state import open_shared_state
 from chitram.bootstrap.stores import open_store
 from chitram.observability import LogAudit, Metrics
@@ -73,7 +75,9 @@ async def lay_foundation(
     stack.callback(threads.close)
     rows = await open_with_lookups(settings, stack, metrics=metrics, serving=serving)
     blobs = await open_store(settings, stack, metrics=metrics, threads=threads, database=rows.database)
-    shared = await open_shared_state(settings, stack, metrics=metrics, clock=clock, version=rows.version)
+    shared = await open_shared_state(
+        settings, stack, metrics=metrics, clock=clock, database=rows.database, version=rows.version
+    )
     passwords = _passwords(settings)
     stack.callback(passwords.close)
     secrets = load_secrets(settings)
@@ -82,13 +86,13 @@ async def lay_foundation(
     return Foundation(
         settings=settings,
         metrics=metrics,
-        database=rows.database,
+        database=ReadOnlyDatabase(rows.database) if settings.app.read_only else rows.database,
         lookup=rows.lookup,
         credentials=rows.credentials,
         blobs=blobs,
         staging=staging,
         codec=codec,
-        cache=shared.cache,
+        cache=with_purge(shared.cache, settings=settings, clock=clock),
         limiter=shared.limiter,
         passwords=passwords,
         signer=JwtSigner(secrets[0], previous=secrets[1:]),

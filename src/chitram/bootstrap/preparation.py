@@ -21,9 +21,15 @@ def prepare(settings: Settings) -> None:
     """Make the data directory and bring the schema up to date. StartupError when that is not possible."""
     with startup_errors("DATA_DIR"):
         settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        settings.storage_path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if settings.storage.backend == "local":
+            settings.storage_path.mkdir(parents=True, exist_ok=True, mode=0o750)
         load_secret(settings)
-    migrate_schema(settings)
+    if not settings.app.read_only:
+        migrate_schema(settings)
+        return
+    with startup_errors("DATABASE_URL"):
+        if migrate.pending(settings.database_url):
+            raise StartupError("READ_ONLY: the schema is not up to date, and nothing may be changed now")
 
 
 def migrate_schema(settings: Settings, *, down_to: str | None = None) -> None:

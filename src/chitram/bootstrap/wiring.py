@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from chitram.adapters.jobs.embedded import EmbeddedRunner, EmbeddedSignal, Handler, Sweep
+from chitram.adapters.jobs.embedded import EmbeddedRunner
+from chitram.adapters.jobs.execution import Handler
+from chitram.adapters.jobs.sweeping import Sweep
 from chitram.adapters.memory.cache import MemoryByteCache
 from chitram.adapters.observed import ObservedByteCache
 from chitram.bootstrap import account_services
 from chitram.bootstrap.foundation import Foundation
+from chitram.bootstrap.working import Dispatch, embedded, make_runner, make_sweeps
 from chitram.domain.jobs import JobKind
 from chitram.domain.media import FORMATS, Budget
 from chitram.observability import Metrics
@@ -16,6 +19,7 @@ from chitram.ports.audit import Audit
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
 from chitram.ports.clock import Clock
+from chitram.ports.jobs import JobSignal
 from chitram.ports.limiter import Limiter
 from chitram.ports.unit_of_work import Database
 from chitram.services.accounts import Accounts
@@ -25,6 +29,7 @@ from chitram.services.api_tokens import ApiTokens
 from chitram.services.authentication import Authentication
 from chitram.services.collection import Collector
 from chitram.services.doctor import Doctor
+from chitram.services.erasure import Erasure
 from chitram.services.health import Health
 from chitram.services.images import Images
 from chitram.services.integrity import Integrity
@@ -38,9 +43,6 @@ from chitram.settings import MEBIBYTE, Settings
 
 #: Thumbnails over this are served from the disk; a few large ones must not drive out thousands of small ones.
 MAX_CACHED_THUMBNAIL = 128 * 1024
-#: Not one of the long sweeps, which wait after a start: a process that dies again and again would fill the disk.
-STAGING_INTERVAL = 1800.0
-ORPHAN_INTERVAL = 6 * 3600.0
 #: An upload that is repeated after its server died waits at most this long.
 HOLD = timedelta(seconds=30)
 
@@ -71,8 +73,11 @@ class Application:
     integrity: Integrity
     collector: Collector
     doctor: Doctor
+    erasure: Erasure
     jobs: Jobs
     health: Health
+    handlers: Mapping[JobKind, Handler]
+    sweeps: tuple[Sweep, ...]
     runner: EmbeddedRunner
 
 
@@ -86,17 +91,17 @@ def _budget(settings: Settings) -> Budget:
     )
 
 
-def wire(found: Foundation) -> Application:
-    """Every service on its foundation. Nothing runs yet."""
-    signal = EmbeddedSignal()
+def wire(found: Foundation, dispatch: Dispatch | None = None) -> Application:
+    """Every service on its foundation. Nothing runs yet. Jobs are for this process unless `dispatch` says otherwise."""
+    dispatch = dispatch or embedded()
+    signal = dispatch.signal
     thumbnails, images = _thumbnails(found, signal), _images(found, signal)
-    integrity, collector = _integrity(found), _collector(found)
-    admission = _admission(found)
+    integrity, collector, admission = _integrity(found), _collector(found), _admission(found)
     authentication, sessions = account_services.authentication(found), account_services.sessions(found)
-    sweeps = _sweeps(found, thumbnails=thumbnails, integrity=integrity, collector=collector)
-    sweeps += _account_sweeps(found, authentication=authentication, sessions=sessions)
+    runs = _sweeps(found, thumbnails=thumbnails, integrity=integrity, collector=collector)
+    sweeps = make_sweeps(found, {**runs, "uses": authentication.flush_uses, "expired": sessions.sweep})
     handlers: dict[JobKind, Handler] = {JobKind.RENDER: thumbnails.render, JobKind.INVALIDATE: images.invalidate}
-    runner = _runner(found, signal, handlers=handlers, sweeps=sweeps)
+    runner = make_runner(found, dispatch, handlers=handlers, sweeps=sweeps)
     return Application(
         settings=found.settings,
         metrics=found.metrics,
@@ -119,31 +124,17 @@ def wire(found: Foundation) -> Application:
         thumbnails=thumbnails,
         integrity=integrity,
         collector=collector,
+        erasure=Erasure(database=found.database, blobs=found.blobs, cache=found.cache),
         doctor=Doctor(database=found.database, blobs=found.blobs, clock=found.clock),
         jobs=Jobs(database=found.database, signal=signal, clock=found.clock),
-        health=_health(found, admission, runner),
+        health=_health(found, admission, lambda: runner.alive() and dispatch.worker_answers()),
+        handlers=handlers,
+        sweeps=sweeps,
         runner=runner,
     )
 
 
-def _runner(
-    found: Foundation, signal: EmbeddedSignal, *, handlers: Mapping[JobKind, Handler], sweeps: tuple[Sweep, ...]
-) -> EmbeddedRunner:
-    return EmbeddedRunner(
-        signal=signal,
-        database=found.database,
-        handlers=handlers,
-        sweeps=sweeps,
-        runners=found.settings.housekeeping.job_runners,
-        # A job may wait for a decoder as long as the decode itself may take.
-        job_timeout=30 + 2 * found.settings.decode.timeout,
-        clock=found.clock,
-        identifiers=found.identifiers,
-        observer=found.metrics,
-    )
-
-
-def _thumbnails(found: Foundation, signal: EmbeddedSignal) -> Thumbnails:
+def _thumbnails(found: Foundation, signal: JobSignal) -> Thumbnails:
     cache = MemoryByteCache(
         max_bytes=found.settings.cache.thumbnail_mb * MEBIBYTE, max_object_bytes=MAX_CACHED_THUMBNAIL
     )
@@ -163,7 +154,7 @@ def _thumbnails(found: Foundation, signal: EmbeddedSignal) -> Thumbnails:
     )
 
 
-def _images(found: Foundation, signal: EmbeddedSignal) -> Images:
+def _images(found: Foundation, signal: JobSignal) -> Images:
     return Images(
         database=found.database,
         lookup=found.lookup,
@@ -196,34 +187,29 @@ def _collector(found: Foundation) -> Collector:
     )
 
 
-def _health(found: Foundation, admission: Admission, runner: EmbeddedRunner) -> Health:
+def _health(found: Foundation, admission: Admission, jobs_alive: Callable[[], bool]) -> Health:
     return Health(
         database=found.database,
         blobs=found.blobs,
         cache=found.cache,
         require_room=admission.require_room,
-        jobs_alive=runner.alive,
+        # A read-only server rests its runner on purpose.
+        jobs_alive=(lambda: True) if found.settings.app.read_only else jobs_alive,
         clock=found.clock,
     )
 
 
 def _sweeps(
     found: Foundation, *, thumbnails: Thumbnails, integrity: Integrity, collector: Collector
-) -> tuple[Sweep, ...]:
-    interval = found.settings.housekeeping.sweep_interval
-    return (
-        Sweep("collect", interval, collector.collect),
-        Sweep("backfill", interval, thumbnails.backfill),
-        Sweep("scrub", interval, integrity.scrub),
-        Sweep("staging", STAGING_INTERVAL, collector.clear_staging),
-        Sweep("orphans", ORPHAN_INTERVAL, collector.erase_orphans),
-        Sweep("census", interval, _census(found.database, found.metrics)),
-    )
-
-
-def _account_sweeps(found: Foundation, *, authentication: Authentication, sessions: Sessions) -> tuple[Sweep, ...]:
-    interval = found.settings.housekeeping.sweep_interval
-    return (Sweep("uses", interval, authentication.flush_uses), Sweep("expired", interval, sessions.sweep))
+) -> dict[str, Callable[[], Awaitable[int]]]:
+    return {
+        "collect": collector.collect,
+        "backfill": thumbnails.backfill,
+        "scrub": integrity.scrub,
+        "staging": collector.clear_staging,
+        "orphans": collector.erase_orphans,
+        "census": _census(found.database, found.metrics),
+    }
 
 
 def _census(database: Database, metrics: Metrics) -> Callable[[], Awaitable[int]]:
@@ -254,7 +240,7 @@ def _admission(found: Foundation) -> Admission:
     return Admission(policy, staging=found.staging)
 
 
-def _uploads(found: Foundation, signal: EmbeddedSignal) -> Uploads:
+def _uploads(found: Foundation, signal: JobSignal) -> Uploads:
     uploads = found.settings.uploads
     policy = UploadPolicy(
         budget=_budget(found.settings),

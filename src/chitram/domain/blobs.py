@@ -9,6 +9,8 @@ from chitram.domain.media import PIPELINE_VERSION, THUMBNAIL_SIZES
 
 BLOB_PREFIX = "blobs/"
 THUMBNAIL_PREFIX = "thumbs/"
+#: The lease of whoever copies all objects: while it is held, none of them is erased.
+ERASING_HELD = "hold:erasing"
 
 
 class BlobState(StrEnum):

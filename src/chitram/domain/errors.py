@@ -226,6 +226,11 @@ class StorageUnavailable(ChitramError):
     report = True
 
 
+class ReadOnly(ChitramError):
+    code = "READ_ONLY"
+    default_message = "This server is read-only for now: pictures are shown, nothing can be changed."
+
+
 class ServiceUnavailable(ChitramError):
     code = "SERVICE_UNAVAILABLE"
     default_message = "The service is not available right now."

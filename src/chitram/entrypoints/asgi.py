@@ -15,11 +15,12 @@ from prometheus_client import start_http_server
 from starlette.routing import BaseRoute
 
 from chitram import __version__
-from chitram.bootstrap import Application, StartupError, prepare, running
+from chitram.bootstrap import Application, StartupError, direct_links, prepare, running
 from chitram.domain.errors import ChitramError
 from chitram.entrypoints.api import api_tokens, auth, docs, health, images, sessions, uploads, users
 from chitram.entrypoints.api.openapi import describe_as_answered, describe_requests, operation_id
 from chitram.entrypoints.delivery.door import Answer, Door
+from chitram.entrypoints.delivery.handover import Handover
 from chitram.entrypoints.delivery.openapi import door_paths
 from chitram.entrypoints.support import error_handlers
 from chitram.entrypoints.support.asgi import REPLY_HEADERS, VIEWER, App, Message, Receive, Scope, Send
@@ -27,6 +28,7 @@ from chitram.entrypoints.support.auth import Gate
 from chitram.entrypoints.support.cross_origin import CrossOrigin
 from chitram.entrypoints.support.edge import Edge
 from chitram.entrypoints.support.errors import status_of
+from chitram.entrypoints.support.read_only import ReadOnlyGate
 from chitram.entrypoints.web import account, gallery, login, my_images
 from chitram.entrypoints.web import images as web_images
 from chitram.entrypoints.web import uploads as web_uploads
@@ -82,8 +84,11 @@ class Server:
         self._access_log = AccessLog(json=_wants_json(settings))
         self._door: Door | None = None
         self._static = StaticFiles()
+        self._links = direct_links(settings)
         self.api = self._describe_api()
         answer: App = self._dispatch
+        if settings.app.read_only:
+            answer = ReadOnlyGate(answer, as_page=self._error_page)
         if settings.app.cors_origins:
             answer = CrossOrigin(answer, origins=settings.app.cors_origins)
         self._edge = Edge(
@@ -121,6 +126,8 @@ class Server:
             audit=application.audit,
             public_url=self._settings.app.public_url,
             as_page=self._error_page,
+            handover=Handover.of(self._settings),
+            links=self._links,
         )
         self.api.state.application = application
         try:
@@ -171,7 +178,8 @@ class Server:
         )
         for router in (*ROUTERS, *PAGE_ROUTERS):
             api.include_router(router)
-        pages = api.state.pages = Pages(static=self._static, texts=Catalogue())
+        pictures_from = None if self._links is None else self._links.origin
+        pages = api.state.pages = Pages(static=self._static, texts=Catalogue(), pictures_from=pictures_from)
         error_handlers.install(
             api, routes=_answering_routes(), also_allowed=Door.allowed_methods, as_page=partial(error_page, pages)
         )
@@ -224,10 +232,13 @@ def _announce(application: Application) -> None:
     """One line for each thing that is on, so that the log says how this process is set up."""
     settings = application.settings
     logger.info("Chitram %s, %s", __version__, settings.app.env)
+    if settings.app.read_only:
+        logger.warning("Read-only: every change is refused, no job and no sweep runs")
     logger.info("Database: SQLite, WAL, every commit synced to disk")
     logger.info("Storage: %s", application.blobs.name)
     logger.info("Cache: %s", application.cache.backend)
-    limiter = f"enabled ({application.limiter.backend})" if settings.limits.enabled else "disabled"
+    backend = "Redis-backed" if application.limiter.backend == "redis" else application.limiter.backend
+    limiter = f"enabled ({backend})" if settings.limits.enabled else "disabled"
     logger.info("Rate limiter %s", limiter)
     logger.info("Registration: %s", settings.accounts.registration)
     logger.info("Uploads without an account: %s", "on" if settings.uploads.anonymous else "off")
@@ -235,5 +246,6 @@ def _announce(application: Application) -> None:
         logger.info("Pages that may use the API: %s", ", ".join(settings.app.cors_origins))
     logger.info("Upload concurrency limit: %d", settings.uploads.concurrency_limit)
     logger.info("Thumbnails: %s", "inline" if settings.render_inline else "background")
+    logger.info("Jobs: %s", "done by this process" if settings.celery.broker_url is None else "done by workers")
     logger.info("Formats: %s", ", ".join(settings.uploads.allowed_content_types))
     logger.info("Metadata of uploads is %s", "removed" if settings.uploads.strip_metadata else "kept")

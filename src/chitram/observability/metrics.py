@@ -62,6 +62,12 @@ _THUMBNAIL_CACHE = _describe(
 _RECORD_CACHE = _describe("record_cache_requests_total", "counter", "Look-ups in the cache of image records.", "result")
 _JOBS = _describe("jobs", "gauge", "Jobs in the outbox by state.", "state")
 _JOBS_FINISHED = _describe("jobs_finished_total", "counter", "Runs of jobs by outcome.", "kind", "outcome")
+_MESSAGES = _describe(
+    "job_messages_total", "counter", "Calls to workers through the broker, by outcome: sent, failed.", "outcome"
+)
+_WORKERS = _describe(
+    "workers", "gauge", "With a broker: 1 when a worker answered the last question, 0 when none did.", "state"
+)
 _BLOBS = _describe("blobs", "gauge", "Stored files by state.", "state")
 _BLOB_BYTES = _describe("blob_bytes", "gauge", "Bytes of all stored originals that are in use.")
 _SWEEPS = _describe("sweep_runs_total", "counter", "Runs of each sweep by result: ok or failed.", "sweep", "result")
@@ -85,6 +91,15 @@ _AUDIT_EVENTS = _describe(
     "action",
     "outcome",
 )
+_REDIS_ERRORS = _describe(
+    "redis_errors_total", "counter", "Calls of Redis that failed: timeout, connection, refused.", "reason"
+)
+_BREAKER_OPEN = _describe(
+    "breaker_open", "gauge", "Whether a service is left alone after failures: 1, and 0 while it is used.", "dependency"
+)
+_LIMITER_FALLBACK = _describe(
+    "limiter_fallback_active", "gauge", "Whether rate limits are counted by this process alone while Redis is away."
+)
 _BUILD = _describe("build_info", "info", "The running version.", "version")
 
 _ALL = (
@@ -101,6 +116,8 @@ _ALL = (
     _RECORD_CACHE,
     _JOBS,
     _JOBS_FINISHED,
+    _MESSAGES,
+    _WORKERS,
     _BLOBS,
     _BLOB_BYTES,
     _SWEEPS,
@@ -110,6 +127,9 @@ _ALL = (
     _STORAGE_SECONDS,
     _STORAGE_ERRORS,
     _AUDIT_EVENTS,
+    _REDIS_ERRORS,
+    _BREAKER_OPEN,
+    _LIMITER_FALLBACK,
     _BUILD,
 )
 
@@ -176,6 +196,8 @@ class Metrics:
         self._upload_bytes = self._counter(_UPLOAD_BYTES)
         self._jobs = self._gauge(_JOBS)
         self._jobs_finished = self._counter(_JOBS_FINISHED)
+        self._messages = self._counter(_MESSAGES)
+        self._workers = self._gauge(_WORKERS)
         self._blobs = self._gauge(_BLOBS)
         self._blob_bytes = self._gauge(_BLOB_BYTES)
         self._sweeps = self._counter(_SWEEPS)
@@ -185,6 +207,9 @@ class Metrics:
         self._storage_seconds = self._histogram(_STORAGE_SECONDS, buckets=_STORAGE_BUCKETS)
         self._storage_errors = self._counter(_STORAGE_ERRORS)
         self._audit_events = self._counter(_AUDIT_EVENTS)
+        self._redis_errors = self._counter(_REDIS_ERRORS)
+        self._breaker_open = self._gauge(_BREAKER_OPEN)
+        self._limiter_fallback = self._gauge(_LIMITER_FALLBACK)
         Info(_BUILD.name.removesuffix("_info"), _BUILD.help, registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)
 
@@ -230,6 +255,18 @@ class Metrics:
         """Count one run of a job."""
         self._jobs_finished.labels(kind, outcome).inc()
 
+    def jobs_announced(self, count: int) -> None:
+        """Count calls to workers that the broker has taken."""
+        self._messages.labels("sent").inc(count)
+
+    def announcement_failed(self) -> None:
+        """Count a call that the broker did not take; it is tried again."""
+        self._messages.labels("failed").inc()
+
+    def worker_asked(self, *, answered: bool) -> None:
+        """Whether any worker answered."""
+        self._workers.labels("answering").set(answered)
+
     def set_blobs(self, counts: Mapping[str, int], *, live_bytes: int) -> None:
         """Stored files by state, and how many bytes the live ones have."""
         _set_all(self._blobs, counts.items())
@@ -254,6 +291,18 @@ class Metrics:
     def audit_recorded(self, action: str, outcome: str) -> None:
         """Count one event of the audit log."""
         self._audit_events.labels(action, outcome).inc()
+
+    def redis_failed(self, reason: str) -> None:
+        """Count one call of Redis that failed."""
+        self._redis_errors.labels(reason).inc()
+
+    def breaker_changed(self, dependency: str, state: str) -> None:
+        """`state`: closed, open or half_open."""
+        self._breaker_open.labels(dependency).set(0 if state == "closed" else 1)
+
+    def limiter_fell_back(self, active: bool) -> None:
+        """Whether rate limits are counted by this process alone."""
+        self._limiter_fallback.set(1 if active else 0)
 
     def _counter(self, described: MetricDescription) -> Counter:
         return Counter(described.name, described.help, described.labels, registry=self.registry)

@@ -18,7 +18,11 @@ class ObjectInfo:
 
 
 class OpenBlob(Protocol):
-    """An object that is being read. It stays readable until closed, even when it is erased meanwhile."""
+    """An object that is being read, always of the same bytes.
+
+    On a local disk it stays readable until closed, even when it is erased meanwhile. A remote store may not be able to
+    read on then, nor when it is replaced: StorageUnavailable.
+    """
 
     @property
     def size(self) -> int: ...
@@ -48,7 +52,10 @@ class BlobStore(Protocol):
         ...
 
     async def put(self, key: str, staged: StagedFile) -> None:
-        """Store a copy of `staged` under the new `key`; it then survives a power cut. `staged` stays usable."""
+        """Store a copy of `staged` under the new `key`; it then survives a power cut. `staged` stays usable.
+
+        StorageUnavailable when there is an object already; a store may let it pass if that has the very same bytes.
+        """
         ...
 
     async def put_disposable(self, key: str, data: bytes) -> None:

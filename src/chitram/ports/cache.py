@@ -30,7 +30,15 @@ class RecordCache(Protocol):
         ...
 
     async def invalidate(self, image_ids: Iterable[str]) -> None:
-        """When this returns, no reader gets what was cached or read before."""
+        """When this returns, no reader gets what was cached or read before.
+
+        To be called after a commit that has also left a job which calls `drop`: a cache that does not answer now must
+        hear of the change later.
+        """
+        ...
+
+    async def drop(self, image_ids: Iterable[str]) -> None:
+        """Forget what was cached or read before, for good. ServiceUnavailable: has to be tried again."""
         ...
 
     async def check(self) -> bool:

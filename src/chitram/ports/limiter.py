@@ -27,7 +27,7 @@ class Verdict:
 class Limiter(Protocol):
     @property
     def backend(self) -> str:
-        """How the start-up line names it."""
+        """Where requests are counted at present, as `/health` names it."""
         ...
 
     async def hit(self, rate: Rate, *, subject: str) -> Verdict:

@@ -11,6 +11,7 @@ from chitram.ports.repositories.images import ImageRepository
 from chitram.ports.repositories.invites import InviteRepository
 from chitram.ports.repositories.jobs import JobRepository
 from chitram.ports.repositories.leases import LeaseRepository
+from chitram.ports.repositories.rows import RowRepository
 from chitram.ports.repositories.sessions import SessionRepository
 from chitram.ports.repositories.users import UserRepository
 
@@ -44,6 +45,9 @@ class Repositories(Protocol):
 
     @property
     def idempotency(self) -> IdempotencyRepository: ...
+
+    @property
+    def rows(self) -> RowRepository: ...
 
 
 class UnitOfWork(Repositories, Protocol):

@@ -2,7 +2,15 @@
 
 from datetime import datetime, timedelta
 
-from chitram.domain.blobs import BLOB_PREFIX, THUMBNAIL_PREFIX, Blob, BlobState, is_blob_key, thumbnail_prefix
+from chitram.domain.blobs import (
+    BLOB_PREFIX,
+    ERASING_HELD,
+    THUMBNAIL_PREFIX,
+    Blob,
+    BlobState,
+    is_blob_key,
+    thumbnail_prefix,
+)
 from chitram.domain.errors import ChitramError, StorageUnavailable
 from chitram.ports.blobs import BlobStore
 from chitram.ports.clock import Clock
@@ -91,6 +99,8 @@ class Collector:
             if blob is None or blob.state is BlobState.LIVE:
                 return None
             if blob.state is BlobState.CONDEMNED:
+                if await work.leases.is_held(ERASING_HELD, now=self._clock.now()):
+                    return None
                 if await work.blobs.count_images(blob_id):
                     await work.blobs.revive(blob_id)
                     return None

@@ -168,8 +168,8 @@ class Images:
             await work.users.lock(owner_id)
 
     async def invalidate(self, *, image_ids: Sequence[str]) -> None:
-        """Job handler: drop cached records."""
-        await self._cache.invalidate(image_ids)
+        """Job handler: drop cached records. ServiceUnavailable while the cache is away."""
+        await self._cache.drop(image_ids)
 
     async def _current(self, image_id: str) -> ImageRecord:
         record = await self._lookup.find(image_id)

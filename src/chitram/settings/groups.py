@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, SecretStr
 
 from chitram.domain.images import Visibility
+from chitram.domain.leases import MAX_LEASE_SECONDS
 from chitram.settings.fields import (
     Group,
     Names,
@@ -158,6 +159,13 @@ class CacheSettings(Group):
     max_entries: int = at_least_one("CACHE_MAX_ENTRIES", 20_000, "Most cached records.")
     key_prefix: str = setting("CACHE_KEY_PREFIX", "chitram", "What our keys in Redis begin with.", pattern=r"^[\w.-]+$")
     debug: bool = setting("CACHE_DEBUG", False, "Log every answer of the cache.")
+    proxy_seconds: int = setting(
+        "PROXY_CACHE_SECONDS",
+        0,
+        "How long nginx in front may keep what everybody may see; changes and deletions wait as long. 0: not at all.",
+        ge=0,
+        le=MAX_LEASE_SECONDS,
+    )
     thumbnail_mb: int = setting("THUMBNAIL_CACHE_MB", 64, "Memory for small thumbnails, in MiB; 0: none.", ge=0)
 
 

@@ -73,6 +73,11 @@ class Settings(BaseModel):
         return self.storage.local_path or self.app.data_dir / "storage"
 
     @property
+    def is_shared(self) -> bool:
+        """Whether everything that server processes have to agree on is outside of them."""
+        return self.on_postgresql and self.redis.address is not None
+
+    @property
     def staging_path(self) -> Path:
         """Where uploads land: beside the store where that is local, so that keeping one is a matter of its name."""
         return self.storage_path / ".staging" if self.storage.backend == "local" else self.app.data_dir / "staging"
@@ -99,6 +104,7 @@ class Settings(BaseModel):
         if self.decode.timeout < self.decode.cpu_seconds:
             problems.append("DECODE_TIMEOUT_SECONDS: must not be less than DECODE_CPU_SECONDS")
         problems += _store_problems(self)
+        problems += _proxy_problems(self)
         if problems:
             raise SettingsError("\n".join(problems))
         return self
@@ -120,6 +126,14 @@ def _store_problems(settings: Settings) -> list[str]:
     if settings.app.env == "production" and secret is not None and secret.get_secret_value() in PUBLISHED_SECRETS:
         problems.append("MINIO_SECRET_KEY: is known to everybody; choose another one when APP_ENV=production")
     return problems
+
+
+def _proxy_problems(settings: Settings) -> list[str]:
+    """Only proxies that we know are told what they may do."""
+    if settings.app.trusted_proxies:
+        return []
+    asked = {"X_ACCEL_PREFIX": settings.storage.accel_prefix, "PROXY_CACHE_SECONDS": settings.cache.proxy_seconds}
+    return [f"{name}: needs TRUSTED_PROXIES, which names the proxy" for name, value in asked.items() if value]
 
 
 def _weak_secret(variable: str, *secrets: SecretStr | None) -> list[str]:

@@ -8,9 +8,16 @@ import pytest
 
 from tests.factories.accounts import PASSWORD, Account, browser_signed_in, signed_in, signed_up
 from tests.factories.applications import House
+from tests.integration.conftest import Place
 from tests.integration.pages.browsing import HTML, Browser
 
 ADMIN = "root@example.org"
+
+
+@pytest.fixture(params=["embedded"])
+def place() -> Place:
+    """Pages read through the same services as the API, which is shown on everything that it stands on."""
+    return lambda settings: settings
 
 
 @asynccontextmanager

@@ -1,4 +1,6 @@
-"""Errors as pages: for people alone, and saying what to do now."""
+"""Errors as pages: for people alone, and saying what to do now; for who looks at a part of a page their words alone."""
+
+import re
 
 import pytest
 
@@ -27,8 +29,8 @@ class TestFor:
         [
             ("/nowhere", {"Accept": "*/*"}),
             ("/nowhere", {"Accept": "application/json"}),
-            ("/nowhere", HTMX),
             ("/api/v1/nowhere", {}),
+            ("/api/v1/nowhere", HTMX),
             ("/static/nowhere.js", {}),
             (f"/api/v1/images/{UNKNOWN}", {}),
             ("/oembed?url=x", {}),
@@ -38,6 +40,15 @@ class TestFor:
         answer = await stranger.client.get(path, headers=headers)
         assert answer.status_code == 404
         assert code(answer) in ("NOT_FOUND", "IMAGE_NOT_FOUND")
+
+    @pytest.mark.parametrize("path", ["/nowhere", f"/image/{UNKNOWN}", f"/i/{UNKNOWN}.jpg"])
+    async def test_parts_of_pages_are_the_words_of_the_page_alone(self, stranger, path):
+        page = await stranger.open(path, status=404)
+        part = await stranger.client.get(path, headers=HTMX)
+        assert (part.status_code, part.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+        assert part.headers["cache-control"] == "no-store"
+        assert part.text
+        assert f'<p class="text-muted">{part.text}</p>' in page.answer.text
 
     async def test_members_keep_their_navigation(self, ada):
         page = await ada.open(f"/image/{UNKNOWN}", status=404)
@@ -70,7 +81,7 @@ class TestOfBytes:
             assert image["id"] not in page.answer.text
             assert (visitor is bob) == (visitor is not stranger and bob.account.email in page.text)
 
-    @pytest.mark.parametrize("headers", [SHOWN, {"Accept": "*/*"}, {"Accept": "application/json"}, OPENED | HTMX])
+    @pytest.mark.parametrize("headers", [SHOWN, {"Accept": "*/*"}, {"Accept": "application/json"}])
     async def test_programs_and_pages_that_show_them(self, stranger, headers):
         for path in (f"/i/{UNKNOWN}.jpg", f"/i/{UNKNOWN}/300.jpg"):
             answer = await stranger.client.get(path, headers=headers)
@@ -136,6 +147,14 @@ class TestMethods:
         assert asked == paths
 
 
+#: What goes wrong on our side, and what the page says of it.
+OURS = [
+    (ServiceUnavailable(), 503, "The service is not available"),
+    (UploadBusy(retry_after=7), 503, "The server is busy"),
+    (RuntimeError("secret"), 500, "Something went wrong on our side"),
+]
+
+
 class TestOf:
     async def test_a_method_that_is_not_there(self, stranger):
         answer = await stranger.client.delete("/upload")
@@ -150,7 +169,11 @@ class TestOf:
     async def test_a_form_that_is_none_of_ours(self, ada):
         answer = await ada.client.post("/account/sessions/end", headers={"Sec-Fetch-Site": "cross-site"})
         assert answer.status_code == 403
-        assert "The page is too old" in Page(answer).text
+        page = Page(answer)
+        assert "The page is too old" in page.text
+        # The page that the form stands on is one step away.
+        offered = [found["href"] for found in page.all("a") if "button-primary" in (found.get("class") or "")]
+        assert offered == ["/account"]
 
     async def test_a_body_that_is_too_large(self, stranger):
         answer = await stranger.client.post("/login", data={"email": "x" * 70_000}, headers=OWN_PAGE)
@@ -163,14 +186,38 @@ class TestOf:
             assert answer.status_code == 400
             assert Page(answer).meta("robots") == "noindex"
 
-    @pytest.mark.parametrize(
-        ("error", "status", "words"),
-        [
-            (ServiceUnavailable(), 503, "The service is not available"),
-            (UploadBusy(retry_after=7), 503, "The server is busy"),
-            (RuntimeError("secret"), 500, "Something went wrong on our side"),
-        ],
-    )
+    async def test_a_part_that_may_not_be_changed(self, ada, bob):
+        image = await uploaded(ada.client, headers=ada.account.bearer)
+        answer = await bob.client.post(f"/image/{image['id']}", data={"title": "x"}, headers=OWN_PAGE | HTMX)
+        assert (answer.status_code, answer.text) == (403, "Only its owner may do that.")
+
+    async def test_a_part_with_credentials_that_are_not_good(self, stranger):
+        answer = await stranger.client.get("/", headers=bearer("x") | HTMX)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert answer.text == "You are not logged in, or not any longer. Log in, and try again."
+
+    @pytest.mark.parametrize(("error", "status", "words"), OURS)
+    async def test_us_in_a_part(self, tmp_path, error, status, words):
+        async with service(tmp_path, arrange=interpose) as (home, _):
+            home.foundation.database.before["read"] += [failing(error), failing(error)]
+            async with home.client(headers=HTML) as client:
+                if status == 500:
+                    client._transport.raise_app_exceptions = False
+                page = Page(await client.get("/"))
+                part = await client.get("/", headers=HTMX)
+        assert (part.status_code, part.headers["content-type"]) == (status, "text/plain; charset=utf-8")
+        # The sentences of the page, without its title; each request has a number of its own.
+        said = part.text.replace(part.headers["x-request-id"], page.answer.headers["x-request-id"])
+        position = 0
+        for sentence in re.split(r"(?<=\.) ", said):
+            position = page.text.index(sentence, position) + len(sentence)
+        assert words not in said
+        assert part.headers["x-request-id"] in part.text
+        assert "secret" not in part.text
+        if status == 503:
+            assert f"Try again in {part.headers['retry-after']} seconds." in part.text
+
+    @pytest.mark.parametrize(("error", "status", "words"), OURS)
     async def test_us(self, tmp_path, error, status, words):
         async with service(tmp_path, arrange=interpose) as (home, _):
             home.foundation.database.before["read"].append(failing(error))

@@ -129,6 +129,7 @@ class TestLogin:
             answer = await visitor.send(page.form("/login"), status=429, email="x@y.org", password="x")
             assert int(answer.headers["retry-after"]) > 0
             assert Page(answer).by_id("form-error")["role"] == "alert"
+            assert "There is a limit to how often this can be asked. Try again in 5 minutes." in Page(answer).text
             answer = await visitor.fill_in("/register", "/register", status=429, **NEW)
             assert int(answer.headers["retry-after"]) > 0
 

@@ -1,11 +1,15 @@
 """Uploading by a plain form: with and without an account, and what is said when it does not work."""
 
+import json
+
 import pytest
 
+from chitram.domain.errors import InvalidReason
+from chitram.entrypoints.support.errors import STATUS_BY_CODE
 from chitram.settings import AccountSettings, LimitSettings, UploadSettings
 from tests.factories.accounts import OWN_PAGE, api_token, bearer, browser_signed_in, signed_up
 from tests.integration.pages.browsing import Browser, Page, service
-from tests.integration.requests import IMAGES, photo
+from tests.integration.requests import IMAGES, UPLOAD, photo
 
 
 def picture(data=None, name="sea.jpg"):
@@ -46,6 +50,36 @@ class TestForm:
             answer = await visitor.client.post("/upload", files=picture(), headers=OWN_PAGE)
             assert answer.status_code == 401
             assert "Uploading needs an account" in Page(answer).text
+
+
+class TestScript:
+    """What the script says of an upload that failed is what the form says of it."""
+
+    async def refusals(self, visitor):
+        (_, _, rest) = (await visitor.open("/upload")).answer.text.partition(
+            '<script type="application/json" id="refusals">'
+        )
+        return json.loads(rest.partition("</script>")[0])
+
+    async def test_has_the_words_of_every_refusal(self, stranger):
+        said = await self.refusals(stranger)
+        assert said.keys() == {*STATUS_BY_CODE, *InvalidReason, "empty_file"}
+        assert all(words[0].isupper() and words.endswith(".") and "{" not in words for words in said.values())
+
+    @pytest.mark.parametrize("data", [b"no picture" * 10, b"\xff\xd8" + bytes(5 * 1024 * 1024), photo()[:300]])
+    async def test_says_what_the_form_says(self, stranger, data):
+        said = await self.refusals(stranger)
+        answer = await stranger.client.post(UPLOAD, files=picture(data))
+        detail = answer.json()["detail"]
+        words = said.get(detail["details"].get("reason")) or said[detail["code"]]
+        assert words != detail["message"]
+        assert words in Page(await send(stranger, status=answer.status_code, files=picture(data))).text
+
+    async def test_is_told_on_this_page_alone(self, stranger):
+        for path in ("/", "/login", "/nowhere"):
+            page = Page(await stranger.client.get(path))
+            assert not page.has("refusals")
+            assert page.has("texts")
 
 
 class TestUpload:
@@ -116,6 +150,17 @@ class TestRefused:
             answer = await send(visitor, status=429)
             assert int(answer.headers["retry-after"]) > 0
             assert "There is a limit" in Page(answer).text
+
+    async def test_a_busy_server(self, tmp_path):
+        limits = UploadSettings(concurrency_limit=1, concurrency_timeout=0.05)
+        async with (
+            service(tmp_path, uploads=limits) as (home, visitor),
+            home.application.admission.slot(address="192.0.2.1"),
+        ):
+            answer = await send(visitor, status=503)
+            by_program = await visitor.client.post(UPLOAD, files=picture())
+        assert "Nothing of yours was lost. Try again in 5 seconds." in Page(answer).text
+        assert answer.headers["retry-after"] == by_program.headers["retry-after"]
 
     async def test_a_full_account(self, tmp_path):
         async with service(tmp_path, accounts=AccountSettings(quota_files=1)) as (_, visitor):

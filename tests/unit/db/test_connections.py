@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from chitram.adapters.db.connections import ConnectionThread, uninterrupted
+from chitram.adapters.db.cancellation import uninterrupted
+from chitram.adapters.db.connections import ConnectionThread
 from chitram.adapters.db.engine import create_file, writer_engine
 
 

@@ -1,17 +1,16 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chitram.adapters.db.lookup import SqliteLookup
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.errors import ServiceUnavailable
-from chitram.domain.images import Visibility
 from tests.factories.databases import copy_migrated, database_url
-from tests.factories.rows import NOW, add_blob, add_image, add_user, later, user_id_of
+from tests.factories.rows import add_blob, add_image
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def database(path: Path) -> AsyncIterator[SqlDatabase]:
-    opened = await SqlDatabase.open(url=database_url(path))
+    opened = await open_sqlite(url=database_url(path))
     yield opened
     await opened.aclose()
 
@@ -33,38 +32,6 @@ def lookup(path: Path) -> Iterator[SqliteLookup]:
         yield opened
 
 
-@pytest.mark.parametrize("bare", [False, True])
-async def test_it_finds_what_the_repository_finds(database, lookup, bare):
-    async with database.begin() as work:
-        optional = dict.fromkeys(("perceptual_hash", "thumbnail_type", "placeholder"))
-        blob = await add_blob(work, **(optional if bare else {}))
-        image = await add_image(
-            work, 1, blob_id=blob.id, delete_token_hash=None, visibility=Visibility.PRIVATE, created_at=later(-1e-6)
-        )
-        if not bare:
-            await work.blobs.set_verified(blob.id, at=later(5), corrupt=True)
-            await work.blobs.set_broken(blob.id, reason="truncated")
-            await work.blobs.condemn(blob.id, at=NOW)
-        expected = await work.images.get(image.id)
-    assert await lookup.find(image.id) == expected
-    assert await lookup.find("x" * 11) is None
-
-
-@pytest.mark.parametrize("description", [None, "", "short", "చిత్రం " * 700])
-async def test_owner_and_words_come_along_and_are_never_out_of_date(database, lookup, description):
-    async with database.begin() as work:
-        await add_user(work, 1)
-        blob = await add_blob(work)
-        image = await add_image(work, 1, blob_id=blob.id)
-    assert (await lookup.find(image.id)).image == image
-    owned = replace(image, owner_id=user_id_of(1), delete_token_hash=None, title="Title", description=description)
-    for changed in (owned, replace(owned, visibility=Visibility.PRIVATE, title=None), image):
-        async with database.begin() as work:
-            await work.images.update(changed)
-        for _ in range(2):
-            assert (await lookup.find(image.id)).image == changed
-
-
 async def test_a_record_is_made_once_unless_it_is_big(database, lookup):
     async with database.begin() as work:
         blob = await add_blob(work)
@@ -73,18 +40,6 @@ async def test_a_record_is_made_once_unless_it_is_big(database, lookup):
     assert await lookup.find(small.id) is await lookup.find(small.id)
     assert await lookup.find(big.id) is not await lookup.find(big.id)
     assert await lookup.find(big.id) == await lookup.find(big.id)
-
-
-async def test_it_sees_the_latest_commit_and_nothing_before(database, lookup):
-    async with database.begin() as work:
-        blob = await add_blob(work)
-        image = await add_image(work, 1, blob_id=blob.id)
-        assert await lookup.find(image.id) is None
-    assert (await lookup.find(image.id)).image == image
-    async with database.begin() as work:
-        await work.images.remove(image.id)
-        assert await lookup.find(image.id) is not None
-    assert await lookup.find(image.id) is None
 
 
 async def test_it_holds_no_snapshot_that_would_keep_the_log_from_being_emptied(database, lookup, path):

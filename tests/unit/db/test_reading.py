@@ -10,6 +10,7 @@ import pytest
 
 from chitram.adapters.db.lookup import SqliteLookup
 from chitram.adapters.db.reading import InlineReader
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.errors import ServiceUnavailable
 from tests.factories.databases import copy_migrated
@@ -23,7 +24,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[SqlDatabase]:
-    opened = await SqlDatabase.open(url=url)
+    opened = await open_sqlite(url=url)
     yield opened
     await opened.aclose()
 

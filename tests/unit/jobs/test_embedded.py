@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from chitram.adapters.jobs import embedded
-from chitram.adapters.jobs.embedded import BATCH, SWEEP_LEASE, EmbeddedRunner, EmbeddedSignal, Sweep
+from chitram.adapters.jobs import embedded, sweeping
+from chitram.adapters.jobs.embedded import BATCH, EmbeddedRunner, EmbeddedSignal
+from chitram.adapters.jobs.sweeping import SWEEP_LEASE, Sweep
 from chitram.adapters.memory.clock import ManualClock, SystemClock, SystemIdentifiers
 from chitram.domain.errors import ServiceUnavailable, StorageFull, StorageUnavailable, UploadBusy
 from chitram.domain.jobs import BACKOFF_LIMIT, MAX_ATTEMPTS, Job, JobKind, JobState, NewJob, backoff
@@ -324,7 +325,7 @@ def found(number: int):
 
 
 async def test_a_long_sweep_keeps_its_lease(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded, "SWEEP_LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr(sweeping, "SWEEP_LEASE", timedelta(seconds=0.3))
     running = asyncio.Event()
 
     async def long() -> int:
@@ -345,13 +346,13 @@ async def test_a_long_sweep_keeps_its_lease(tmp_path, monkeypatch):
             identifiers=SystemIdentifiers(),
             observer=Quiet(),
         )
-        sweeping = asyncio.create_task(runner.sweep_once())
+        under_way = asyncio.create_task(runner.sweep_once())
         await running.wait()
         await asyncio.sleep(0.5)
         async with database.begin() as work:
             now = clock.now()
             assert not await work.leases.acquire("sweep:long", holder="another", now=now, until=now)
-        assert await sweeping == {"long": 1}
+        assert await under_way == {"long": 1}
 
 
 class Quiet:

@@ -85,6 +85,29 @@ async def test_hits_and_misses_of_records_are_counted(notes: Notes):
     assert notes.counted == ["miss", "hit", "miss"]
 
 
+async def test_what_a_job_drops_is_dropped(notes: Notes):
+    cache = ObservedRecordCache(MemoryRecordCache(max_entries=9, ttl=9, clock=ManualClock()), count=notes.count)
+    miss = await cache.get("one")
+    assert isinstance(miss, Miss)
+    await cache.fill("one", record("one"), ticket=miss.ticket)
+    await cache.drop(["one"])
+    assert isinstance(await cache.get("one"), Miss)
+
+
+@pytest.mark.parametrize("log", [True, False])
+async def test_every_answer_of_the_cache_is_logged_where_that_is_asked_for(
+    notes: Notes, log: bool, caplog: pytest.LogCaptureFixture
+):
+    memory = MemoryRecordCache(max_entries=9, ttl=9, clock=ManualClock())
+    cache = ObservedRecordCache(memory, count=notes.count, log=log)
+    with caplog.at_level("INFO", logger="chitram"):
+        miss = await cache.get("one")
+        assert isinstance(miss, Miss)
+        await cache.fill("one", record("one"), ticket=miss.ticket)
+        await cache.get("one")
+    assert caplog.messages == (["cache miss: one", "cache hit: one"] if log else [])
+
+
 async def test_a_cache_that_is_off_counts_as_that(notes: Notes):
     cache = ObservedRecordCache(DisabledRecordCache(), count=notes.count)
     assert isinstance(await cache.get("one"), Miss)

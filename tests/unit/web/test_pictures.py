@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from chitram.adapters.codec.pipeline import fit
 from chitram.domain.images import Visibility
+from chitram.domain.media import THUMBNAIL_SIZES
 from chitram.domain.users import Quota
 from chitram.entrypoints.web.catalogue import Catalogue
 from chitram.entrypoints.web.pictures import (
@@ -68,16 +70,21 @@ def test_all_shapes():
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "widths"),
+    ("width", "height", "widths", "heights"),
     [
-        (1200, 600, {150: 150, 300: 300, 600: 600}),
-        (600, 1200, {150: 75, 300: 150, 600: 300}),
-        (200, 100, {150: 150, 300: 200, 600: 200}),
-        (1, 10_000, {150: 1, 300: 1, 600: 1}),
+        (1200, 600, {150: 150, 300: 300, 600: 600}, {150: 75, 300: 150, 600: 300}),
+        (600, 1200, {150: 75, 300: 150, 600: 300}, {150: 150, 300: 300, 600: 600}),
+        (200, 100, {150: 150, 300: 200, 600: 200}, {150: 75, 300: 100, 600: 100}),
+        (1, 10_000, {150: 1, 300: 1, 600: 1}, {150: 150, 300: 300, 600: 600}),
+        (10_000, 1, {150: 150, 300: 300, 600: 600}, {150: 1, 300: 1, 600: 1}),
+        (997, 331, {150: 150, 300: 300, 600: 600}, {150: 50, 300: 100, 600: 199}),
     ],
 )
-def test_widths_are_those_of_the_thumbnails(width, height, widths):
-    assert tile(of(blob={"width": width, "height": height}), texts=TEXTS)["widths"] == widths
+def test_measures_are_those_of_the_thumbnails(width, height, widths, heights):
+    shown = tile(of(blob={"width": width, "height": height}), texts=TEXTS)
+    assert (shown["widths"], shown["heights"]) == (widths, heights)
+    for size in THUMBNAIL_SIZES:
+        assert (widths[size], heights[size]) == fit((width, height), longest=size)
 
 
 def test_addresses():

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from chitram.adapters.db.column_types import UtcDateTime
-from chitram.adapters.db.connections import Statements
+from chitram.adapters.db.column_types import UtcDateTime, is_storable
 from chitram.adapters.db.records import API_TOKEN_COLUMNS, values_of
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import api_tokens
 from chitram.domain.api_tokens import ApiToken
 
@@ -30,6 +30,8 @@ class SqlApiTokenRepository:
         return [ApiToken(*row) for row in rows]
 
     async def remove(self, token_id: str, *, user_id: str) -> bool:
+        if not is_storable(token_id):
+            return False
         this = (api_tokens.c.id == token_id, api_tokens.c.user_id == user_id)
         return await self._statements.change(delete(api_tokens).where(*this)) > 0
 

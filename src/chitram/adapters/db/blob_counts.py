@@ -4,7 +4,7 @@ from typing import TypeVar, cast
 
 from sqlalchemy import ColumnElement, func, select
 
-from chitram.adapters.db.connections import Statements
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import (
     IS_BROKEN,
     IS_CONDEMNED,

@@ -22,10 +22,10 @@ from sqlalchemy import (
 )
 
 from chitram.adapters.db.blob_counts import count_blobs
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.dialects import insert_or_skip, is_one_of
 from chitram.adapters.db.perceptual import band_keys, band_rows
 from chitram.adapters.db.records import BLOB_COLUMNS, blob_of, new_blob_values
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import (
     HOLDS_KEY,
     IS_CONDEMNED,

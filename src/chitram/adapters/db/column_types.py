@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, Text
 from sqlalchemy.types import String, TypeDecorator, TypeEngine
 
 from chitram.domain.api_tokens import Scope
@@ -91,6 +91,20 @@ def enum_column(kind: type[StrEnum], *, name: str) -> Enum:
 
 def _values(kind: type[StrEnum]) -> list[str]:
     return [member.value for member in kind]
+
+
+def plain_text(length: int | None = None) -> TypeEngine[str]:
+    """Text of so many characters that is compared by its bytes and knows the case of ASCII letters alone.
+
+    SQLite has no other; PostgreSQL would go by the language of whoever made the database.
+    """
+    kind = Text if length is None else String
+    return kind(length).with_variant(kind(length, collation="C"), "postgresql")
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL takes it for text; it refuses even to look for what it cannot have."""
+    return "\0" not in text
 
 
 def serial_id() -> TypeEngine[int]:

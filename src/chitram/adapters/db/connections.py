@@ -1,59 +1,20 @@
-"""Connections for coroutines: each has a thread of its own, and a transaction cannot outlive its block."""
+"""Connections to SQLite for coroutines: each has a thread of its own, and a transaction cannot outlive its block."""
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Row
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from chitram.adapters.db.failures import breaks_connection, domain_error, unavailable
+from chitram.adapters.db.statements import AnyRow
 from chitram.domain.errors import ChitramError, ServiceUnavailable
 
 T = TypeVar("T")
-
-#: A row of any columns.
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-
-
-class Statements(Protocol):
-    """What repositories need of a transaction. Every method raises ServiceUnavailable or StorageFull."""
-
-    @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-        ...
-
-    async def rows(self, statement: Executable) -> Sequence[AnyRow]: ...
-
-    async def first(self, statement: Executable) -> AnyRow | None: ...
-
-    async def change(self, statement: Executable) -> int:
-        """Execute and tell how many rows were changed."""
-        ...
-
-    async def change_each(self, statement: Executable, values: Sequence[Mapping[str, object]]) -> None:
-        """Execute once for each of the values (not none) of its bound parameters."""
-        ...
-
-
-async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end, whatever happens; a cancellation that arrives meanwhile is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is None:
-        return task.result()
-    if not task.cancelled():
-        task.exception()  # Looked at, so that it is not reported as forgotten: the cancellation goes before it.
-    raise cancelled
 
 
 class ConnectionThread:
@@ -164,11 +125,13 @@ class ConnectionPool:
         self._engine.dispose()
 
 
-class Transaction:
-    """The statements between a BEGIN and its end. After a failure of the database it can only be rolled back."""
+class ThreadTransaction:
+    """statements.Transaction on one thread. After a failure of the database it can only be rolled back."""
 
-    def __init__(self, thread: ConnectionThread) -> None:
+    def __init__(self, thread: ConnectionThread, *, pool: ConnectionPool) -> None:
+        """`pool` gets the thread back at the end."""
         self._thread = thread
+        self._pool = pool
         self._over = False
         self._failure: ChitramError | None = None
 
@@ -203,11 +166,15 @@ class Transaction:
         except BaseException:
             await self.rollback()
             raise
+        self._pool.release(self._thread)
 
     async def rollback(self) -> None:
         """Undo everything. A connection that cannot even do this is replaced, which undoes it as well."""
         self._over = True
-        await self._thread.rollback()
+        try:
+            await self._thread.rollback()
+        finally:
+            self._pool.release(self._thread)
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
         if self._over:

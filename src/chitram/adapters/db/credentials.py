@@ -34,7 +34,7 @@ class SqliteCredentialLookup:
     """ports.credentials.CredentialLookup. Used by one event loop."""
 
     def __init__(self, *, url: str) -> None:
-        """`url` as for SqlDatabase.open; ValueError for another kind. The file is opened at the first look-up."""
+        """`url` as for open_sqlite; ValueError for another kind. The file is opened at the first look-up."""
         self._reader = InlineReader(url=url)
         self._session_sql = session_sql()
         self._api_token_sql = api_token_sql()

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, delete, or_, select, tuple_, update
 
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.dialects import insert_or_skip
 from chitram.adapters.db.records import IDEMPOTENCY_COLUMNS, values_of
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import idempotency_keys
 from chitram.domain.idempotency import IdempotencyKey, IdempotencyRecord
 

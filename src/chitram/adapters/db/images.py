@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, select, tuple_, update
 
 from chitram.adapters.db.column_types import UtcDateTime
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.records import IMAGE_COLUMNS, image_of, record_of, select_records, values_of
 from chitram.adapters.db.similar import find_similar
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import IS_OWNED, NAME_KEY, blobs, images, users
 from chitram.domain.images import Image, ImageRecord, Order, Visibility
 from chitram.domain.users import Quota

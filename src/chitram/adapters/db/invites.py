@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import delete, insert
 
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.records import values_of
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import invites
 from chitram.domain.invites import Invite
 

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.dialects import insert_or_skip
-from chitram.adapters.db.tables import HOLDS_KEY, holds_key, jobs
+from chitram.adapters.db.statements import Statements
+from chitram.adapters.db.tables import HOLDS_KEY, IS_INVALIDATION, holds_key, jobs
 from chitram.domain.jobs import Job, JobState, NewJob
 
 _COLUMNS = tuple(jobs.c[name] for name in Job.__dataclass_fields__)
@@ -48,6 +48,11 @@ class SqlJobRepository:
         )
         return sorted((Job(*row) for row in rows), key=lambda job: (job.run_at, job.id))
 
+    async def prolong(self, job: Job, *, lease_until: datetime) -> bool:
+        # Each claim counts an attempt, so that the number tells claims apart.
+        this = (jobs.c.id == job.id, jobs.c.state == JobState.RUNNING, jobs.c.attempts == job.attempts)
+        return await self._statements.change(update(jobs).where(*this).values(lease_until=lease_until)) > 0
+
     async def finish(self, job_id: int) -> None:
         await self._statements.change(delete(jobs).where(jobs.c.id == job_id))
 
@@ -68,6 +73,10 @@ class SqlJobRepository:
     async def counts(self) -> Mapping[JobState, int]:
         rows = await self._statements.rows(select(jobs.c.state, func.count()).group_by(jobs.c.state))
         return dict.fromkeys(JobState, 0) | {state: int(count) for state, count in rows}
+
+    async def invalidations(self, *, limit: int) -> Sequence[Mapping[str, object]]:
+        statement = select(jobs.c.payload).where(IS_INVALIDATION).order_by(jobs.c.id).limit(limit)
+        return [row[0] for row in await self._statements.rows(statement)]
 
     async def next_run_at(self) -> datetime | None:
         moments = [

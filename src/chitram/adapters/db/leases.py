@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, or_, update
+from sqlalchemy import delete, or_, select, update
 
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.dialects import insert_or_skip
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import leases
 
 
@@ -29,6 +29,10 @@ class SqlLeaseRepository:
             .on_conflict_do_nothing(index_elements=[leases.c.name])
         )
         return made > 0
+
+    async def is_held(self, name: str, *, now: datetime) -> bool:
+        held = select(leases.c.name).where(leases.c.name == name, leases.c.until > now)
+        return await self._statements.first(held) is not None
 
     async def release(self, name: str, *, holder: str) -> None:
         await self._statements.change(delete(leases).where(leases.c.name == name, leases.c.holder == holder))

@@ -27,7 +27,7 @@ class SqliteLookup:
     """ports.lookup.Lookup. Used by one event loop."""
 
     def __init__(self, *, url: str) -> None:
-        """`url` as for SqlDatabase.open; ValueError for another kind. The file is opened at the first look-up."""
+        """`url` as for open_sqlite; ValueError for another kind. The file is opened at the first look-up."""
         self._reader = InlineReader(url=url)
         self._sql = lookup_sql()
         self._known: dict[str, tuple[tuple[Any, ...], ImageRecord]] = {}

@@ -1,29 +1,28 @@
 """Bringing the schema up to date, and back. One process at a time, all or nothing."""
 
-import fcntl
 import importlib
-import os
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, inspect, text
 
-from chitram.adapters.db.engine import FILE_MODE, connect, create_file, database_path
-from chitram.adapters.db.failures import domain_error
+from chitram.adapters.db.schemas import MigrationError, Schema
+from chitram.adapters.db.sqlite_schema import ForeignKeyError, SqliteSchema
 from chitram.adapters.db.tables import metadata
 
-#: How long a migration waits for a program that writes at this moment, in seconds.
-_BUSY_TIMEOUT = 5.0
+__all__ = [
+    "ForeignKeyError",
+    "MigrationError",
+    "SchemaNewerError",
+    "check",
+    "current",
+    "downgrade",
+    "pending",
+    "upgrade",
+]
+
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
-
-
-class MigrationError(RuntimeError):
-    """The schema cannot be brought to where it should be; it is as it was."""
 
 
 class SchemaNewerError(MigrationError):
@@ -34,10 +33,6 @@ class SchemaNewerError(MigrationError):
         self.revision = revision
 
 
-class ForeignKeyError(MigrationError):
-    """A migration would leave rows that name rows that do not exist; it was taken back."""
-
-
 def upgrade(url: str, *, revision: str = "head") -> None:
     """Bring the database at `url` up to `revision`, making the file if need be.
 
@@ -45,51 +40,51 @@ def upgrade(url: str, *, revision: str = "head") -> None:
     ServiceUnavailable or StorageFull when the database cannot answer.
     A migration that fails leaves everything as it was.
     """
-    path = database_path(url)
-    with _locked(path):
-        create_file(path)
-        with _transaction(path) as connection:
-            if not _up_to_date(connection):
-                _scripts().upgrade(connection, revision)
-                _check_foreign_keys(connection)
+
+    def work(connection: Connection) -> bool:
+        if _up_to_date(connection):
+            return False
+        _scripts().upgrade(connection, revision)
+        return True
+
+    _schema(url).change(work, create=True)
 
 
 def downgrade(url: str, revision: str) -> None:
     """Take the database at `url` back to `revision`; `base` removes every table. Errors as for `upgrade`."""
-    path = database_path(url)
-    with _locked(path), _transaction(path) as connection:
+
+    def work(connection: Connection) -> bool:
         _up_to_date(connection)
         scripts = _scripts()
         try:
             scripts.downgrade(connection, revision)
         except scripts.UnknownRevision as error:
             raise MigrationError(str(error)) from error
-        _check_foreign_keys(connection)
+        return True
+
+    _schema(url).change(work)
 
 
 def current(url: str) -> str | None:
     """The revision of the database at `url`; None when it is empty or not there."""
-    path = database_path(url)
-    if not path.exists():
-        return None
-    with _transaction(path, read_only=True) as connection:
-        return _revision(connection)
+    schema = _schema(url)
+    return schema.look(_revision) if schema.exists() else None
 
 
 def pending(url: str) -> bool:
     """Whether the database at `url` needs `upgrade`. SchemaNewerError when it is ahead of this program."""
-    path = database_path(url)
-    if not path.exists():
-        return True
-    with _transaction(path, read_only=True) as connection:
-        return not _up_to_date(connection)
+    schema = _schema(url)
+    return not schema.exists() or not schema.look(_up_to_date)
 
 
 def check(url: str) -> Sequence[object]:
     """How the migrated database at `url` differs from the tables that the program expects; empty when it does not."""
-    with _transaction(database_path(url), read_only=True) as connection:
+
+    def work(connection: Connection) -> Sequence[object]:
         found: Sequence[object] = _scripts().differences(connection, metadata=metadata)
-    return found
+        return found
+
+    return _schema(url).look(work)
 
 
 def configure(connection: Connection, *, configure_with: Callable[..., None]) -> None:
@@ -104,43 +99,13 @@ def configure(connection: Connection, *, configure_with: Callable[..., None]) ->
     )
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock beside the database file; it is let go when the process ends, however it ends."""
-    descriptor = os.open(f"{path}.migrate.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _schema(url: str) -> Schema:
+    if url.startswith("postgres"):
+        # A server on SQLite must not carry the driver of PostgreSQL.
+        from chitram.adapters.db.postgresql.schema import PostgresSchema  # noqa: PLC0415
 
-
-@contextmanager
-def _transaction(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
-    engine = _engine(path, read_only=read_only)
-    try:
-        with engine.connect() as connection, connection.begin():
-            yield connection
-    except DBAPIError as error:
-        failure = domain_error(error)
-        if failure is None:
-            raise
-        raise failure from error
-    finally:
-        engine.dispose()
-
-
-def _engine(path: Path, *, read_only: bool) -> Engine:
-    def creator() -> sqlite3.Connection:
-        connection = connect(path, read_only=read_only, busy_timeout=_BUSY_TIMEOUT)
-        # Rebuilding a table drops it, which must not touch the rows that name its rows; they are checked at the end.
-        connection.execute("PRAGMA foreign_keys = OFF").close()
-        return connection
-
-    engine = create_engine("sqlite+pysqlite://", creator=creator, poolclass=NullPool, hide_parameters=True)
-    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-    return engine
+        return PostgresSchema(url)
+    return SqliteSchema(url)
 
 
 def _scripts() -> ModuleType:
@@ -150,10 +115,9 @@ def _scripts() -> ModuleType:
 
 def _revision(connection: Connection) -> str | None:
     """What Alembic has noted down; its own way to read it is dear to import."""
-    found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").first()
-    if found is None:
+    if not inspect(connection).has_table("alembic_version"):
         return None
-    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     return revision
 
 
@@ -164,10 +128,3 @@ def _up_to_date(connection: Connection) -> bool:
     if revision is not None and revision not in known:
         raise SchemaNewerError(revision)
     return revision == known[-1]
-
-
-def _check_foreign_keys(connection: Connection) -> None:
-    with closing(connection.exec_driver_sql("PRAGMA foreign_key_check")) as result:
-        broken = sorted({str(row[0]) for row in result})
-    if broken:
-        raise ForeignKeyError(f"rows of {', '.join(broken)} name rows that do not exist")

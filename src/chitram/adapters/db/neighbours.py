@@ -15,7 +15,7 @@ class Neighbours:
     """Made when a server starts, closed when it ends; a process that is killed lets go of its locks as well."""
 
     def __init__(self, *, url: str) -> None:
-        """`url` as for SqlDatabase.open. OSError when the files beside the database cannot be made."""
+        """`url` as for open_sqlite. OSError when the files beside the database cannot be made."""
         path = database_path(url)
         self._mark = Path(f"{path}.shared")
         self._first = _open(Path(f"{path}.first.lock"))

@@ -29,7 +29,7 @@ class InlineReader:
     """Used by one event loop. A connection that failed is replaced at the next use."""
 
     def __init__(self, *, url: str) -> None:
-        """`url` as for SqlDatabase.open; ValueError for another kind. The file is opened at the first use."""
+        """`url` as for open_sqlite; ValueError for another kind. The file is opened at the first use."""
         self._path: Path = database_path(url)
         self._connection: sqlite3.Connection | None = None
         self._connections = 0

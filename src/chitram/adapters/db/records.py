@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Column, Select, Table, select
 
-from chitram.adapters.db.connections import AnyRow
+from chitram.adapters.db.statements import AnyRow
 from chitram.adapters.db.tables import api_tokens, blobs, idempotency_keys, images, sessions, users
 from chitram.domain.api_tokens import ApiToken
 from chitram.domain.blobs import Blob, NewBlob

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, case, delete, insert, select, tuple_, update
 
-from chitram.adapters.db.column_types import UtcDateTime
-from chitram.adapters.db.connections import Statements
+from chitram.adapters.db.column_types import UtcDateTime, is_storable
 from chitram.adapters.db.dialects import insert_or_skip
 from chitram.adapters.db.records import SESSION_COLUMNS, values_of
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import familiar_addresses as familiar
 from chitram.adapters.db.tables import sessions
 from chitram.domain.sessions import Session
@@ -33,6 +33,8 @@ class SqlSessionRepository:
         return [session for session in (Session(*row) for row in rows) if session.expires_at > now]
 
     async def remove(self, session_id: str, *, user_id: str) -> bool:
+        if not is_storable(session_id):
+            return False
         this = (sessions.c.id == session_id, sessions.c.user_id == user_id)
         return await self._statements.change(delete(sessions).where(*this)) > 0
 

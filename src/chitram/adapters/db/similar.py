@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, func, or_, select
 
 from chitram.adapters.db.column_types import signed64
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.dialects import BitDistance, is_one_of
 from chitram.adapters.db.perceptual import permuted, probe_keys
 from chitram.adapters.db.records import record_of, select_records
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import IS_RENDERABLE, blobs, images, perceptual_bands
 from chitram.domain.images import ImageRecord, Visibility
 from chitram.ports.repositories.images import Similar

@@ -14,16 +14,14 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
     and_,
     func,
     literal_column,
 )
 
-from chitram.adapters.db.column_types import ScopeSet, Unsigned64, UtcDateTime, enum_column, serial_id
+from chitram.adapters.db.column_types import ScopeSet, Unsigned64, UtcDateTime, enum_column, plain_text, serial_id
 from chitram.domain.blobs import BlobState
 from chitram.domain.images import Visibility
 from chitram.domain.jobs import JobKind, JobState
@@ -43,25 +41,25 @@ metadata = MetaData(
 
 def _of_user() -> Column[str]:
     """The account that a row belongs to, and goes with."""
-    return Column("user_id", String(11), ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
+    return Column("user_id", plain_text(11), ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
 
 
 blobs = Table(
     "blobs",
     metadata,
     Column("id", serial_id(), primary_key=True),
-    Column("sha256", String(64), nullable=False),
-    Column("generation", String(32), nullable=False),
+    Column("sha256", plain_text(64), nullable=False),
+    Column("generation", plain_text(32), nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("content_type", String(64), nullable=False),
+    Column("content_type", plain_text(64), nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("state", enum_column(BlobState, name="state"), nullable=False),
-    Column("thumbnail_type", String(64)),
+    Column("thumbnail_type", plain_text(64)),
     Column("pipeline_version", Integer, nullable=False),
     Column("perceptual_hash", Unsigned64),
-    Column("placeholder", String(128)),
-    Column("broken_reason", String(64)),
+    Column("placeholder", plain_text(128)),
+    Column("broken_reason", plain_text(64)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("verified_at", UtcDateTime),
     Column("condemned_at", UtcDateTime),
@@ -76,11 +74,11 @@ blobs = Table(
 users = Table(
     "users",
     metadata,
-    Column("id", String(11), primary_key=True),
-    Column("email", String(254), nullable=False),
+    Column("id", plain_text(11), primary_key=True),
+    Column("email", plain_text(254), nullable=False),
     # Comparing takes some characters apart into many, so that this may be longer than the e-mail.
-    Column("email_key", Text, nullable=False),
-    Column("password_hash", String(255), nullable=False),
+    Column("email_key", plain_text(), nullable=False),
+    Column("password_hash", plain_text(255), nullable=False),
     Column("role", enum_column(Role, name="role"), nullable=False),
     Column("is_active", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -97,14 +95,14 @@ users = Table(
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", String(64), primary_key=True),
+    Column("id", plain_text(64), primary_key=True),
     _of_user(),
     Column("kind", enum_column(SessionKind, name="kind"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("user_agent", Text, nullable=False),
+    Column("address", plain_text(), nullable=False),
+    Column("user_agent", plain_text(), nullable=False),
     Index(None, "user_id", "created_at", "id"),
     Index(None, "expires_at"),
     sqlite_with_rowid=False,
@@ -114,8 +112,10 @@ sessions = Table(
 familiar_addresses = Table(
     "familiar_addresses",
     metadata,
-    Column("user_id", String(11), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("subject", Text, primary_key=True),
+    Column(
+        "user_id", plain_text(11), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    ),
+    Column("subject", plain_text(), primary_key=True),
     Column("last_seen_at", UtcDateTime, nullable=False),
     Index(None, "last_seen_at"),
     sqlite_with_rowid=False,
@@ -124,10 +124,10 @@ familiar_addresses = Table(
 api_tokens = Table(
     "api_tokens",
     metadata,
-    Column("id", String(11), primary_key=True),
+    Column("id", plain_text(11), primary_key=True),
     _of_user(),
-    Column("name", String(100), nullable=False),
-    Column("token_hash", String(64), nullable=False),
+    Column("name", plain_text(100), nullable=False),
+    Column("token_hash", plain_text(64), nullable=False),
     Column("scopes", ScopeSet, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
@@ -141,10 +141,10 @@ api_tokens = Table(
 invites = Table(
     "invites",
     metadata,
-    Column("code_hash", String(64), primary_key=True),
+    Column("code_hash", plain_text(64), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
-    Column("created_by", String(11)),
+    Column("created_by", plain_text(11)),
     Index(None, "expires_at"),
     sqlite_with_rowid=False,
 )
@@ -153,13 +153,13 @@ invites = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("scope", Text, primary_key=True),
-    Column("key_hash", String(64), primary_key=True),
-    Column("holder", String(128), nullable=False),
+    Column("scope", plain_text(), primary_key=True),
+    Column("key_hash", plain_text(64), primary_key=True),
+    Column("holder", plain_text(128), nullable=False),
     Column("held_until", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
-    Column("fingerprint", String(255)),
-    Column("image_id", String(11)),
+    Column("fingerprint", plain_text(255)),
+    Column("image_id", plain_text(11)),
     Index(None, "expires_at"),
     sqlite_with_rowid=False,
 )
@@ -167,19 +167,19 @@ idempotency_keys = Table(
 images = Table(
     "images",
     metadata,
-    Column("id", String(11), primary_key=True),
+    Column("id", plain_text(11), primary_key=True),
     Column("blob_id", BigInteger, ForeignKey("blobs.id", ondelete="RESTRICT"), nullable=False),
-    Column("filename", String(255), nullable=False),
+    Column("filename", plain_text(255), nullable=False),
     Column("visibility", enum_column(Visibility, name="visibility"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("delete_token_hash", String(64)),
-    Column("received_sha256", String(64), nullable=False),
+    Column("delete_token_hash", plain_text(64)),
+    Column("received_sha256", plain_text(64), nullable=False),
     # Without a word on what a deletion does, which refuses it as RESTRICT would: those words cannot be read back from
     # a column that SQLite added later, and so could not be compared with what is said here.
-    Column("owner_id", String(11), ForeignKey("users.id")),
-    Column("title", String(200)),
+    Column("owner_id", plain_text(11), ForeignKey("users.id")),
+    Column("title", plain_text(200)),
     # The longest comes last: what stands before it is read without the rest of the row.
-    Column("description", Text),
+    Column("description", plain_text()),
     Index(None, "blob_id"),
     # The public list reads it backwards, newest first.
     Index(None, "visibility", "created_at", "id"),
@@ -210,8 +210,8 @@ jobs = Table(
     Column("run_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("lease_until", UtcDateTime),
-    Column("last_error", Text),
-    Column("key", String(128)),
+    Column("last_error", plain_text()),
+    Column("key", plain_text(128)),
     Index(None, "state", "run_at", "id"),
     Index(None, "state", "lease_until", "id"),
     sqlite_autoincrement=True,
@@ -220,8 +220,8 @@ jobs = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("holder", String(128), nullable=False),
+    Column("name", plain_text(64), primary_key=True),
+    Column("holder", plain_text(128), nullable=False),
     Column("until", UtcDateTime, nullable=False),
 )
 
@@ -243,7 +243,8 @@ IS_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_not(None))
 IS_NEVER_VERIFIED = and_(IS_LIVE, blobs.c.verified_at.is_(None))
 #: Every comparison of the owner says as much, so that these indexes serve it; images without one cost nothing there.
 IS_OWNED: ColumnElement[bool] = images.c.owner_id.is_not(None)
-#: What people know an image by, as lists by name are sorted. SQLite knows the case of ASCII letters alone.
+IS_INVALIDATION: ColumnElement[bool] = jobs.c.kind == literal_column("'invalidate'")
+#: What people know an image by, as lists by name are sorted. Only ASCII letters have a case there.
 NAME_KEY: ColumnElement[str] = func.lower(func.coalesce(images.c.title, images.c.filename))
 
 
@@ -273,6 +274,7 @@ _partial_index("ix_images_names", images.c.owner_id, NAME_KEY, images.c.id, wher
 # However often an account uploads the same bytes, its oldest image of them is the first entry.
 _partial_index("ix_images_twins", images.c.owner_id, images.c.blob_id, images.c.created_at, images.c.id, where=IS_OWNED)
 _partial_index("uq_jobs_waiting_key", jobs.c.key, where=HOLDS_KEY, unique=True)
+_partial_index("ix_jobs_invalidations", jobs.c.kind, jobs.c.id, where=IS_INVALIDATION)
 
 #: One row: a random name, by which a store recognises the database that names its objects.
-identity = Table("identity", metadata, Column("id", String(32), primary_key=True))
+identity = Table("identity", metadata, Column("id", plain_text(32), primary_key=True))

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Column, ColumnElement, case, delete, func, or_, select, update
 
-from chitram.adapters.db.connections import Statements
 from chitram.adapters.db.dialects import insert_or_skip
 from chitram.adapters.db.records import USER_COLUMNS, values_of
+from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import api_tokens, sessions, users
 from chitram.domain.access import Credential
 from chitram.domain.users import Quota, Role, User

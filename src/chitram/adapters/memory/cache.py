@@ -68,6 +68,9 @@ class MemoryRecordCache:
             self._epochs[hash(image_id) % _SLOTS] += 1
             self._entries.pop(image_id, None)
 
+    async def drop(self, image_ids: Iterable[str]) -> None:
+        await self.invalidate(image_ids)
+
     async def check(self) -> bool:
         return True
 
@@ -85,6 +88,9 @@ class DisabledRecordCache:
         """Nothing is kept."""
 
     async def invalidate(self, image_ids: Iterable[str]) -> None:
+        """There is nothing to forget."""
+
+    async def drop(self, image_ids: Iterable[str]) -> None:
         """There is nothing to forget."""
 
     async def check(self) -> bool:

@@ -28,6 +28,7 @@ class HealthResponse(BaseModel):
     cache: Literal["connected", "disconnected", "disabled"]
     cache_backend: str
     rate_limiter: Literal["enabled", "disabled"]
+    rate_limiter_backend: str = Field(description="Where requests are counted; memory while Redis is away.")
     upload_concurrency: str = Field(description="How many uploads hold a place, as `active/limit active`.")
 
 
@@ -63,6 +64,7 @@ async def health(request: Request) -> JSONResponse:
         cache=_cache(report),
         cache_backend=application.cache.backend,
         rate_limiter="enabled" if application.settings.limits.enabled else "disabled",
+        rate_limiter_backend=application.limiter.backend,
         upload_concurrency=f"{application.admission.active}/{application.admission.policy.slots} active",
     )
     return _uncached(body, status=503 if report.status is Status.UNHEALTHY else 200)

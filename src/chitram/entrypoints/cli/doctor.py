@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 from chitram.bootstrap import StartupError, operating
+from chitram.bootstrap.inspection import inspect
 from chitram.domain.errors import ChitramError
 from chitram.entrypoints.cli.loading import fail, settings_or_exit
 from chitram.services.doctor import Diagnosis, Finding
 from chitram.settings import Settings
 
+app = typer.Typer(invoke_without_command=True)
 
+
+@app.callback()
 def doctor(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Compare the database with the store. Changes no image and no file of one.
@@ -22,6 +27,8 @@ def doctor(
     Exit status: 0 all is well, 1 something needs attention or repairs itself in time, 2 images are damaged or the
     examination was not possible.
     """
+    if context.invoked_subcommand is not None:
+        return
     settings = settings_or_exit()
     try:
         diagnosis = asyncio.run(_examine(settings))
@@ -29,6 +36,21 @@ def doctor(
         fail(str(error))
     typer.echo(json.dumps(asdict(diagnosis), indent=2) if as_json else _describe(diagnosis))
     raise typer.Exit(2 if diagnosis.damaging else 0 if diagnosis.clean else 1)
+
+
+@app.command("env")
+def environment() -> None:
+    """Look whether every service that the settings name is there, and right. Exit status: 0 yes, 1 no."""
+    failed = asyncio.run(_inspect(settings_or_exit()))
+    raise typer.Exit(1 if failed else 0)
+
+
+async def _inspect(settings: Settings) -> int:
+    failed = 0
+    async for check in inspect(settings):
+        typer.secho(f"{'ok' if check.ok else 'bad':<4}{check.name:<11}{check.said}", fg=None if check.ok else "red")
+        failed += not check.ok
+    return failed
 
 
 async def _examine(settings: Settings) -> Diagnosis:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from chitram import __version__
-from chitram.entrypoints.cli import admin, database, doctor, jobs, serve, settings
+from chitram.entrypoints.cli import admin, backup, database, demo, doctor, jobs, moving, serve, settings, smoke, worker
 
 app = typer.Typer(
     name="chitram",
@@ -31,8 +31,16 @@ def main(
 
 
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.command("migrate")(database.migrate)
-app.command("doctor")(doctor.doctor)
+app.add_typer(doctor.app, name="doctor")
 app.command("settings")(settings.settings)
+app.command("seed")(demo.seed)
+app.command("reset")(demo.reset)
+app.command("smoke")(smoke.smoke)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.command("migrate-db")(moving.migrate_db)
+app.command("migrate-store")(moving.migrate_store)
 app.add_typer(admin.app, name="admin")
 app.add_typer(jobs.app, name="jobs")

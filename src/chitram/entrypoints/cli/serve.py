@@ -33,8 +33,10 @@ def serve(
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C, then let running uploads finish."""
     settings = settings_or_exit()
-    if workers > 1:
-        fail("--workers: SQLite and the in-process cache serve one process; run one worker.")
+    if workers > 1 and not settings.is_shared:
+        fail("--workers: more than one needs PostgreSQL (DATABASE_URL) and Redis (REDIS_URL); run one worker.")
+    if workers > 1 and settings.app.metrics_bind:
+        fail("--workers: METRICS_BIND is one port, which serves one process; unset it, or run one worker.")
     if (tls_certificate is None) is not (tls_key is None):
         fail("--tls-certificate and --tls-key belong together.")
     try:
@@ -43,7 +45,7 @@ def serve(
     except StartupError as error:
         fail(str(error), status=1)
     _raise_file_limit()
-    _run(settings, host=host, port=port, tls_certificate=tls_certificate, tls_key=tls_key)
+    _run(settings, host=host, port=port, workers=workers, tls_certificate=tls_certificate, tls_key=tls_key)
 
 
 def _raise_file_limit() -> None:
@@ -53,14 +55,15 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _run(settings: Settings, *, host: str, port: int, tls_certificate: Path | None, tls_key: Path | None) -> None:
+def _run(
+    settings: Settings, *, host: str, port: int, workers: int, tls_certificate: Path | None, tls_key: Path | None
+) -> None:
     uvicorn.run(
         "chitram.entrypoints.asgi:create_app",
         factory=True,
         host=host,
         port=port,
-        # Otherwise uvicorn looks for a number in the environment.
-        workers=1,
+        workers=workers,
         ssl_certfile=tls_certificate,
         ssl_keyfile=tls_key,
         loop="uvloop",

@@ -21,7 +21,9 @@ from chitram.entrypoints.delivery.fields import (
     thumbnail_etag,
     validator_fields,
 )
+from chitram.entrypoints.delivery.handover import Handover
 from chitram.entrypoints.delivery.prepared import Prepared
+from chitram.entrypoints.delivery.redirects import Redirects
 from chitram.entrypoints.delivery.routes import (
     METHODS,
     TEMPLATES,
@@ -55,6 +57,7 @@ from chitram.entrypoints.support.refusals import record_refusal
 from chitram.entrypoints.support.representations import metadata, render
 from chitram.ports.audit import Audit
 from chitram.ports.blobs import OpenBlob
+from chitram.ports.links import DirectLinks
 
 #: Status, header fields and body.
 Answer = tuple[int, Headers, bytes]
@@ -79,6 +82,7 @@ class _Request:
     record: ImageRecord
     cache: str
     size: int | None
+    lease: Headers
 
     @property
     def is_head(self) -> bool:
@@ -103,6 +107,8 @@ class Door:
         audit: Audit,
         public_url: str | None = None,
         as_page: AsPage = lambda _scope, _error: None,
+        handover: Handover | None = None,
+        links: DirectLinks | None = None,
     ) -> None:
         self._images = images
         self._thumbnails = thumbnails
@@ -110,6 +116,8 @@ class Door:
         self._audit = audit
         self._public_url = public_url
         self._as_page = as_page
+        self._handover = handover
+        self._redirects = None if links is None else Redirects(links)
         self._heads: Prepared[tuple[bytes, Headers]] = Prepared(max_entries=_PREPARED)
         self._documents: Prepared[tuple[bytes, bytes]] = Prepared(max_entries=_PREPARED)
         self._answers: Mapping[Kind, Callable[[_Request], Awaitable[None]]] = {
@@ -165,9 +173,12 @@ class Door:
         viewer = ANONYMOUS if is_anonymous(headers, query) else await self._gate.identify(scope, query)
         if target.image_id is None:
             raise ImageNotFound
+        lease = [] if self._handover is None else self._handover.lease(scope)
         found = await self._images.find(target.image_id, viewer=viewer)
         _require_right_name(target, found.record)
-        return _Request(scope, send, headers, query, found.record, found.cache, target.size)
+        return _Request(
+            scope, send, headers, query, found.record, found.cache, target.size, [] if found.record.hidden else lease
+        )
 
     async def _metadata(self, request: _Request) -> None:
         etag, body = self._document(request)
@@ -193,10 +204,10 @@ class Door:
         record, size = request.record, request.size or thumbnail_size(request.query)
         etag, fields = self._thumbnail_head(request, size)
         if record.blob.thumbnail_ready and is_unchanged(request.headers, etag=etag):
-            await send_whole(request.send, status=304, headers=fields[:-2], body=b"")
+            await send_whole(request.send, status=304, headers=[*fields[:-2], *request.lease], body=b"")
             return
         body = await self._thumbnails.read(record, size=size)
-        fields = [*fields, (b"content-length", b"%d" % len(body))]
+        fields = [*fields, *request.lease, (b"content-length", b"%d" % len(body))]
         await send_whole(request.send, status=200, headers=fields, body=b"" if request.is_head else body)
 
     def _thumbnail_head(self, request: _Request, size: int) -> tuple[bytes, Headers]:
@@ -223,11 +234,14 @@ class Door:
             await send_whole(request.send, status=304, headers=fields, body=b"")
             return
         ranges = _ranges(request, etag=etag)
+        if self._redirects is not None and await self._redirects.send(request):
+            return
         blob = await self._open(record)
         try:
             fields.append((b"accept-ranges", b"bytes"))
             fields.append(original_disposition(record, attachment=request.attachment))
-            await _send_original(request, blob, fields=fields, ranges=ranges)
+            if self._handover is None or not await self._handover.send(request, fields=fields, ranges=ranges):
+                await _send_original(request, blob, fields=fields, ranges=ranges)
         finally:
             await blob.aclose()
 

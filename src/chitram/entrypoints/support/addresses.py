@@ -39,6 +39,10 @@ class TrustedProxies:
             scheme=_scheme(_last(headers.get(b"x-forwarded-proto", b""))),
         )
 
+    def trusts(self, peer: str) -> bool:
+        """Whether `peer`, the address of a connection, is one of ours."""
+        return self._untrusted(peer) is None
+
     def _untrusted(self, peer: str) -> Origin | None:
         """The origin of requests from `peer`, or None when it is a trusted proxy. Remembered for the last few peers."""
         if peer in self._origins:

@@ -42,6 +42,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "VALIDATION_ERROR": 422,
     "RATE_LIMIT_EXCEEDED": 429,
     "INTERNAL_ERROR": 500,
+    "READ_ONLY": 503,
     "SERVICE_UNAVAILABLE": 503,
     "STORAGE_UNAVAILABLE": 503,
     "UPLOAD_BUSY": 503,
@@ -53,6 +54,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
 DEFAULT_RETRY_AFTER: Mapping[str, int] = {
     "THUMBNAIL_NOT_READY": 2,
     "RATE_LIMIT_EXCEEDED": 1,
+    "READ_ONLY": 60,
     "SERVICE_UNAVAILABLE": 5,
     "STORAGE_UNAVAILABLE": 5,
     "UPLOAD_BUSY": 1,
@@ -88,9 +90,15 @@ def error_response(
         (b"content-type", PROBLEM_JSON.encode() if problem else b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
-        *_protocol_headers(error, status=status),
+        *protocol_headers(error, status=status),
     ]
     return status, headers, body
+
+
+def retry_after_of(error: ChitramError) -> int | None:
+    """Whole seconds after which it is worth trying again, at least one; None where waiting changes nothing."""
+    seconds = error.retry_after if error.retry_after is not None else DEFAULT_RETRY_AFTER.get(error.code)
+    return None if seconds is None else max(1, math.ceil(seconds))
 
 
 def report(error: ChitramError, *, request_id: str) -> None:
@@ -132,11 +140,12 @@ def _problem(error: ChitramError, *, status: int, details: Mapping[str, object],
     )
 
 
-def _protocol_headers(error: ChitramError, *, status: int) -> Headers:
+def protocol_headers(error: ChitramError, *, status: int) -> Headers:
+    """What an answer says of `error` beside its body: when to try again, how to say who one is, what there is."""
     headers: Headers = []
-    retry_after = error.retry_after if error.retry_after is not None else DEFAULT_RETRY_AFTER.get(error.code)
+    retry_after = retry_after_of(error)
     if retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after))))
+        headers.append((b"retry-after", b"%d" % retry_after))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     size = error.details.get("size")

@@ -4,9 +4,11 @@ Bodies are watched where they are read (`body.py`); this is about everything bef
 """
 
 import asyncio
+import copyreg
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
@@ -241,7 +243,27 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
+class _Configured(type):
+    """The kind of the classes that `guarded_protocol` makes."""
+
+    settings: Mapping[str, Any]
+
+
 def guarded_protocol(*, per_address: int, exempt: Sequence[str], head_timeout: float) -> type[GuardedProtocol]:
     """The protocol class for one server. `head_timeout` is in seconds."""
     allowance = Connections(per_address=per_address, exempt=exempt)
-    return type("ServerProtocol", (GuardedProtocol,), {"allowance": allowance, "head_timeout": head_timeout})
+    made = {"per_address": per_address, "exempt": exempt, "head_timeout": head_timeout}
+    members = {"allowance": allowance, "head_timeout": head_timeout, "settings": made}
+    return cast("type[GuardedProtocol]", _Configured("ServerProtocol", (GuardedProtocol,), members))
+
+
+def _made_anew(protocol: _Configured) -> tuple[Callable[..., type], tuple[Mapping[str, Any]]]:
+    return _from_settings, (protocol.settings,)
+
+
+def _from_settings(settings: Mapping[str, Any]) -> type[GuardedProtocol]:
+    return guarded_protocol(**settings)
+
+
+# Several server processes each make their own class: one that is not in a module by its name cannot be handed over.
+copyreg.pickle(_Configured, _made_anew)  # type: ignore[arg-type]  # typeshed knows of no classes whose kind is not `type`

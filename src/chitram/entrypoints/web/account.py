@@ -16,11 +16,11 @@ from chitram.entrypoints.support.links import IMAGES_PATH, base_url
 from chitram.entrypoints.support.wiring import gate, wired
 from chitram.entrypoints.web.agents import agent_text
 from chitram.entrypoints.web.catalogue import Catalogue
-from chitram.entrypoints.web.forms import errors_of, read_choices, read_fields
+from chitram.entrypoints.web.forms import errors_of, member_choices, member_form
 from chitram.entrypoints.web.pictures import day
 from chitram.entrypoints.web.rendering import Notice
 from chitram.entrypoints.web.usage import usage_of
-from chitram.entrypoints.web.visitors import member_of, pages, require_member, require_own_form, sender_of
+from chitram.entrypoints.web.visitors import member_of, pages
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,7 +41,7 @@ async def account_page(request: Request, done: str = "") -> Response:
 @router.post("/account/sessions/end")
 async def end_other_sessions(request: Request) -> Response:
     """Log out everywhere but here."""
-    viewer, _ = await _member_form(request)
+    viewer, _ = await member_form(request)
     await wired(request).sessions.end(viewer, session_id=None)
     return RedirectResponse("/account?done=ended", _SEE_OTHER)
 
@@ -49,7 +49,7 @@ async def end_other_sessions(request: Request) -> Response:
 @router.post("/account/sessions/{session_id}/end")
 async def end_session(request: Request, session_id: str) -> Response:
     """Log out in one other place."""
-    viewer, _ = await _member_form(request)
+    viewer, _ = await member_form(request)
     await wired(request).sessions.end(viewer, session_id=session_id)
     return RedirectResponse("/account?done=ended", _SEE_OTHER)
 
@@ -57,10 +57,7 @@ async def end_session(request: Request, session_id: str) -> Response:
 @router.post("/account/tokens")
 async def make_token(request: Request) -> Response:
     """A new API token. Its secret is on the page that answers, and nowhere else."""
-    viewer = await sender_of(request)
-    fields, scopes = await read_choices(request, "scopes")
-    require_own_form(request, viewer, fields)
-    require_member(request, viewer)
+    viewer, fields, scopes = await member_choices(request, "scopes")
     form = {"name": fields.get("name", "").strip(), "scopes": scopes, "days": fields.get("days", "")}
     try:
         token, secret = await _make_token(request, viewer, form)
@@ -72,7 +69,7 @@ async def make_token(request: Request) -> Response:
 @router.post("/account/tokens/{token_id}/revoke")
 async def revoke_token(request: Request, token_id: str) -> Response:
     """Revoke an API token."""
-    viewer, _ = await _member_form(request)
+    viewer, _ = await member_form(request)
     await wired(request).api_tokens.revoke(viewer, token_id=token_id)
     return RedirectResponse("/account?done=revoked", _SEE_OTHER)
 
@@ -80,7 +77,7 @@ async def revoke_token(request: Request, token_id: str) -> Response:
 @router.post("/account/password")
 async def change_password(request: Request) -> Response:
     """Change the password, and log in again with the new one."""
-    viewer, fields = await _member_form(request)
+    viewer, fields = await member_form(request)
     try:
         await count_attempt(request, viewer=viewer)
         await wired(request).accounts.change_password(
@@ -100,7 +97,7 @@ async def change_password(request: Request) -> Response:
 @router.post("/account/delete")
 async def give_up(request: Request) -> Response:
     """Give the account up."""
-    viewer, fields = await _member_form(request)
+    viewer, fields = await member_form(request)
     images = fields.get("images")
     try:
         if images not in ("delete", "keep"):
@@ -115,15 +112,6 @@ async def give_up(request: Request) -> Response:
         return await _account_page(request, viewer, errors=_errors(request, error), status=422)
     gate(request).forget(request.scope, viewer)
     return RedirectResponse("/?left=1", _SEE_OTHER)
-
-
-async def _member_form(request: Request) -> tuple[Viewer, dict[str, str]]:
-    """Who sent a form of this page, and its fields. LoginNeeded, CsrfRefused."""
-    viewer = await sender_of(request)
-    fields = await read_fields(request)
-    require_own_form(request, viewer, fields)
-    require_member(request, viewer)
-    return viewer, fields
 
 
 async def _account_page(
@@ -147,10 +135,8 @@ async def _account_page(
         current="account",
         status=status,
         notices=(Notice("good", shown.texts(f"account.{done}")),) if done in _DONE else (),
-        # It may show a secret, which is nothing for the disk.
-        headers={"Cache-Control": "no-store"},
         sessions=[_session(each, viewer, texts=shown.texts) for each in sessions],
-        tokens=[_token(request, each) for each in tokens],
+        tokens=[_token(each, texts=shown.texts) for each in tokens],
         usage=usage_of(await application.accounts.usage(viewer), texts=shown.texts),
         token_form=token_form or {"name": "", "scopes": [Scope.UPLOAD.value], "days": ""},
         new_token=new_token,
@@ -218,8 +204,7 @@ def _session(session: Session, viewer: Viewer, *, texts: Catalogue) -> dict[str,
     }
 
 
-def _token(request: Request, token: ApiToken) -> dict[str, Any]:
-    texts = pages(request).texts
+def _token(token: ApiToken, *, texts: Catalogue) -> dict[str, Any]:
     until, used = token.expires_at, token.last_used_at
     return {
         "id": token.id,

@@ -22,9 +22,9 @@ from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.representations import render
 from chitram.entrypoints.support.texts import lines, one_line
 from chitram.entrypoints.support.wiring import wired
-from chitram.entrypoints.web.forms import errors_of, message_of, read_fields
+from chitram.entrypoints.web.forms import errors_of, message_of, own_fields, sent_form
 from chitram.entrypoints.web.pictures import detail, page_path, thumbnail_path, tile
-from chitram.entrypoints.web.visitors import is_partial, pages, require_own_form, sender_of, visitor_of
+from chitram.entrypoints.web.visitors import is_partial, pages, sender_of, visitor_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -51,8 +51,7 @@ async def change_image(request: Request, image_id: str) -> Response:
     """Change title, description and visibility: whose it is comes first, what was sent second."""
     application, viewer = wired(request), await sender_of(request)
     record = await application.ownership.require_editor(image_id, viewer=viewer)
-    fields = await read_fields(request)
-    require_own_form(request, viewer, fields)
+    fields = await own_fields(request, viewer)
     try:
         edit = _edit(fields)
         record = await application.ownership.edit(image_id, edit=edit, viewer=viewer)
@@ -78,9 +77,8 @@ async def delete_page(request: Request, image_id: str) -> Response:
 @router.post("/image/{image_id}/delete")
 async def delete_image(request: Request, image_id: str) -> Response:
     """Delete the image, for its owner or for whoever has its delete token."""
-    application, viewer = wired(request), await sender_of(request)
-    fields = await read_fields(request)
-    require_own_form(request, viewer, fields)
+    application = wired(request)
+    viewer, fields = await sent_form(request)
     token = fields.get("delete_token", "").strip() or None
     holder = Viewer(viewer.user, viewer.session, viewer.scopes, token, viewer.address)
     try:
@@ -191,7 +189,7 @@ def _delete_page(
         image=tile(record, texts=shown.texts) if record is not None else None,
         image_id=image_id,
         needs_token=not (mine or is_admin),
-        error=message_of(error, texts=shown.texts) if error else None,
+        error=message_of(request, error) if error else None,
     )
 
 
@@ -230,6 +228,6 @@ def _oembed(record: ImageRecord, *, base: str, request: Request, most: tuple[int
         "height": max(1, int(record.blob.height * scale)),
         "thumbnail_url": base + thumbnail_path(record, 300),
         "thumbnail_width": shown["widths"][300],
-        "thumbnail_height": max(1, round(record.blob.height * shown["widths"][300] / record.blob.width)),
+        "thumbnail_height": shown["heights"][300],
         "cache_age": 300,
     }

@@ -23,8 +23,8 @@ from chitram.entrypoints.support.errors import status_of
 from chitram.entrypoints.support.limits import count_attempt
 from chitram.entrypoints.support.origins import origin_of
 from chitram.entrypoints.support.wiring import gate, wired
-from chitram.entrypoints.web.forms import errors_of, message_of, read_fields
-from chitram.entrypoints.web.visitors import LoginNeeded, own_path, pages, require_own_form, sender_of, visitor_of
+from chitram.entrypoints.web.forms import errors_of, message_of, read_fields, retry_fields, sent_form
+from chitram.entrypoints.web.visitors import LoginNeeded, own_path, pages, visitor_of
 from chitram.services.accounts import SignedIn
 
 router = APIRouter(include_in_schema=False)
@@ -95,11 +95,9 @@ async def register(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """End this browser's session. Who has none any more is logged out already."""
     try:
-        viewer = await sender_of(request)
+        viewer, _ = await sent_form(request)
     except LoginNeeded:
         return RedirectResponse("/", _SEE_OTHER)
-    fields = await read_fields(request)
-    require_own_form(request, viewer, fields)
     if viewer.session is not None:
         await wired(request).accounts.sign_out(viewer)
         gate(request).forget(request.scope, viewer)
@@ -147,11 +145,11 @@ def _login_page(
         viewer=viewer,
         current="login",
         status=status_of(error) if error else 200,
-        headers=_headers(error),
+        headers=retry_fields(error),
         next=next_path,
         notice=shown.texts(f"login.{notice}") if notice else None,
         email=email,
-        error=_message(request, error) if error else None,
+        error=message_of(request, error) if error else None,
         errors={"email": None},
     )
 
@@ -166,11 +164,11 @@ def _register_page(
         viewer=viewer,
         current="register",
         status=status_of(error) if error else 200,
-        headers=_headers(error),
+        headers=retry_fields(error),
         next=own_path(fields.get("next")),
         email=fields.get("email", ""),
         invite=fields.get("invite", ""),
-        error=_message(request, error) if error and not any(by_field.values()) else None,
+        error=message_of(request, error) if error and not any(by_field.values()) else None,
         errors=by_field,
     )
 
@@ -182,16 +180,7 @@ def _by_field(request: Request, error: ChitramError | None) -> dict[str, str | N
         problems = errors_of(error, texts=pages(request).texts)
         found.update({name: text for name, text in problems.items() if name in found})
     if isinstance(error, EmailExists):
-        found["email"] = _message(request, error)
+        found["email"] = message_of(request, error)
     if isinstance(error, InvalidInvite):
-        found["invite"] = _message(request, error)
+        found["invite"] = message_of(request, error)
     return found
-
-
-def _message(request: Request, error: ChitramError) -> str:
-    return message_of(error, texts=pages(request).texts)
-
-
-def _headers(error: ChitramError | None) -> dict[str, str]:
-    """When to try again, for programs; what people typed is on the page that they see."""
-    return {"Retry-After": str(max(1, round(error.retry_after)))} if error and error.retry_after else {}

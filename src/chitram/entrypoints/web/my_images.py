@@ -12,18 +12,11 @@ from chitram.domain.images import Edit, ImageRecord, Order, Visibility
 from chitram.entrypoints.support.pagination import MAX_CURSOR, decode_cursor, encode_cursor
 from chitram.entrypoints.support.texts import one_line
 from chitram.entrypoints.support.wiring import wired
-from chitram.entrypoints.web.forms import read_choices
+from chitram.entrypoints.web.forms import member_choices
 from chitram.entrypoints.web.pictures import tile
 from chitram.entrypoints.web.rendering import Notice
 from chitram.entrypoints.web.usage import usage_of
-from chitram.entrypoints.web.visitors import (
-    is_partial,
-    member_of,
-    pages,
-    require_member,
-    require_own_form,
-    sender_of,
-)
+from chitram.entrypoints.web.visitors import is_partial, member_of, pages
 
 router = APIRouter(include_in_schema=False)
 
@@ -77,10 +70,7 @@ async def my_images(
 @router.post("/my-images")
 async def change_chosen(request: Request) -> Response:
     """Change or delete the chosen pictures; a deletion is asked for once more."""
-    viewer = await sender_of(request)
-    fields, chosen = await read_choices(request, "image")
-    require_own_form(request, viewer, fields)
-    require_member(request, viewer)
+    viewer, fields, chosen = await member_choices(request, "image")
     records = await _own(request, chosen, viewer)
     if not records:
         return RedirectResponse("/my-images?chosen=none", _SEE_OTHER)

@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from chitram.domain.images import ImageRecord, Visibility
-from chitram.domain.media import FORMATS, THUMBNAIL_SIZES
+from chitram.domain.media import FORMATS, THUMBNAIL_SIZES, describe_formats
 from chitram.entrypoints.support.representations import timestamp
 from chitram.entrypoints.web.catalogue import Catalogue
-from chitram.settings import MEBIBYTE
+from chitram.settings import MEBIBYTE, UploadSettings
 
 #: Rows that a column's width has in the gallery, and the shapes of tiles that its style sheet knows.
 ROWS, LOWEST, TALLEST = 20, 8, 60
@@ -26,7 +26,7 @@ def tile(record: ImageRecord, *, texts: Catalogue) -> dict[str, Any]:
     image, blob = record.image, record.blob
     name = image.name
     thumbnails = {size: thumbnail_path(record, size) for size in _SIZES}
-    widths = {size: _scaled_width(record, size) for size in _SIZES}
+    widths = {size: _scaled(blob.width, record, size) for size in _SIZES}
     return {
         "id": image.id,
         "name": name,
@@ -34,6 +34,7 @@ def tile(record: ImageRecord, *, texts: Catalogue) -> dict[str, Any]:
         "page": page_path(record),
         "thumbnails": thumbnails,
         "widths": widths,
+        "heights": {size: _scaled(blob.height, record, size) for size in _SIZES},
         "srcset": _srcset((thumbnails[size], widths[size]) for size in _SIZES),
         "width": blob.width,
         "height": blob.height,
@@ -128,6 +129,12 @@ def size_text(size: int) -> str:
     return f"{size / (1024 * MEBIBYTE):.2f} GB"
 
 
+def accepted(uploads: UploadSettings) -> dict[str, str]:
+    """What may be uploaded, in words: the `formats`, and the `limit` of a file's size."""
+    formats = describe_formats(frozenset(uploads.allowed_content_types))
+    return {"formats": formats, "limit": size_text(uploads.max_file_size)}
+
+
 def _has_preview(record: ImageRecord) -> bool:
     """Whether the largest thumbnail is worth showing first. Where a picture is transparent it would shine through."""
     blob = record.blob
@@ -143,7 +150,7 @@ def _srcset(sources: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{path} {width}w" for width, path in by_width.items())
 
 
-def _scaled_width(record: ImageRecord, size: int) -> int:
-    blob = record.blob
-    longest = max(blob.width, blob.height)
-    return blob.width if longest <= size else max(1, round(blob.width * size / longest))
+def _scaled(side: int, record: ImageRecord, size: int) -> int:
+    """How long one side of the image is in its thumbnail of `size`, which is never enlarged."""
+    longest = max(record.blob.width, record.blob.height)
+    return side if longest <= size else max(1, round(side * size / longest))

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 
 from chitram.domain.access import Viewer
 from chitram.entrypoints.support.asgi import accepts_gzip, header_map
@@ -56,10 +57,14 @@ class Notice:
 
 
 class Pages:
-    """Renders the pages of one server."""
+    """Renders the pages of one server. `pictures_from`: another origin that originals may come from."""
 
-    def __init__(self, *, static: StaticFiles, texts: Catalogue) -> None:
+    def __init__(self, *, static: StaticFiles, texts: Catalogue, pictures_from: str | None = None) -> None:
         self.texts = texts
+        self._fields = PAGE_FIELDS
+        if pictures_from:
+            policy = CONTENT_SECURITY_POLICY.replace("img-src 'self'", f"img-src 'self' {pictures_from}")
+            self._fields = PAGE_FIELDS | {"Content-Security-Policy": policy}
         self._environment = Environment(
             loader=FileSystemLoader(_TEMPLATES),
             autoescape=True,
@@ -68,7 +73,13 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(t=texts, static=static.url, imports=static.imports)
+        self._environment.globals.update(
+            t=texts,
+            static=static.url,
+            imports=static.imports,
+            # The same on every page, so it is made once.
+            script_texts=htmlsafe_json_dumps(texts.for_scripts(), sort_keys=True),
+        )
 
     def render(self, name: str, **values: Any) -> str:  # noqa: ANN401 - whatever the template names
         """The template `name` (below templates/, with its suffix) with `values`."""
@@ -92,7 +103,7 @@ class Pages:
         `current`: the entry of the navigation that it is.
         """
         data = self.text(request, name, viewer=viewer, current=current, notices=notices, **values).encode()
-        fields = PAGE_FIELDS | {"Vary": "HX-Request, Accept-Encoding"} | (headers or {})
+        fields = self._fields | {"Vary": "HX-Request, Accept-Encoding"} | (headers or {})
         # Not the pages of a session: they hold a secret, and by the size of what is compressed beside what somebody
         # else wrote, secrets can be guessed.
         if viewer.session is not None:

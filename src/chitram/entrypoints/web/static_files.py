@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chitram.domain.errors import MethodNotAllowed, NotFound
 from chitram.entrypoints.support.asgi import ROUTE, Headers, Receive, Scope, Send, accepts_gzip, header_map
+from chitram.entrypoints.support.conditions import none_match
 
 PREFIX = "/static/"
 ROUTE_TEMPLATE = "/static/{name}"
@@ -76,7 +77,7 @@ class StaticFiles:
             _IMMUTABLE if asked == file.name else _REVALIDATE,
             (b"vary", b"Accept-Encoding"),
         ]
-        if headers.get(b"if-none-match") == file.etag:
+        if none_match(headers.get(b"if-none-match", b""), etag=file.etag):
             await _send(send, 304, fields, b"")
             return
         body = file.body

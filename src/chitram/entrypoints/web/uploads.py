@@ -8,17 +8,18 @@ from fastapi.responses import RedirectResponse, Response
 
 from chitram.domain.access import Viewer
 from chitram.domain.api_tokens import Scope
-from chitram.domain.errors import ChitramError, Unauthorized
+from chitram.domain.errors import ChitramError, InvalidReason, Unauthorized
 from chitram.domain.images import Visibility
-from chitram.domain.media import describe_formats
 from chitram.domain.uploads import Uploaded
-from chitram.entrypoints.support.errors import status_of
+from chitram.entrypoints.support.errors import STATUS_BY_CODE, status_of
 from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.receiving import receive_upload
 from chitram.entrypoints.support.wiring import wired
-from chitram.entrypoints.web.forms import message_of
-from chitram.entrypoints.web.pictures import detail, page_path, size_text
+from chitram.entrypoints.web.catalogue import Catalogue
+from chitram.entrypoints.web.forms import message_of, retry_fields
+from chitram.entrypoints.web.pictures import accepted, detail, page_path
 from chitram.entrypoints.web.visitors import pages, sender_of, visitor_of
+from chitram.settings import UploadSettings
 
 router = APIRouter(include_in_schema=False)
 
@@ -52,20 +53,16 @@ def _page(request: Request, viewer: Viewer, *, error: ChitramError | None = None
         "upload",
         viewer=viewer,
         status=status_of(error) if error else 200,
-        headers={"Retry-After": str(max(1, round(error.retry_after)))} if error and error.retry_after else None,
+        headers=retry_fields(error),
         current="upload",
         allowed=_may_upload(request, viewer),
-        error=_message(request, error) if error else None,
+        error=message_of(request, error) if error else None,
         visibility=settings.default_visibility.value,
         visibilities=[choice.value for choice in _visibilities(viewer)],
         idempotency_key=secrets.token_urlsafe(24),
-        limits=_limits(request),
+        limits=_limits(settings),
+        refusals=_refusals(settings, texts=shown.texts),
     )
-
-
-def _message(request: Request, error: ChitramError) -> str:
-    limits = _limits(request)
-    return message_of(error, texts=pages(request).texts, limit=limits["size"], formats=limits["formats"])
 
 
 def _uploaded_page(request: Request, viewer: Viewer, uploaded: Uploaded) -> Response:
@@ -97,11 +94,12 @@ def _visibilities(viewer: Viewer) -> list[Visibility]:
     return [*choices, Visibility.PRIVATE] if viewer.may(Scope.UPLOAD) else choices
 
 
-def _limits(request: Request) -> dict[str, Any]:
-    uploads = wired(request).settings.uploads
-    return {
-        "max_bytes": uploads.max_file_size,
-        "types": list(uploads.allowed_content_types),
-        "formats": describe_formats(frozenset(uploads.allowed_content_types)),
-        "size": size_text(uploads.max_file_size),
-    }
+def _limits(uploads: UploadSettings) -> dict[str, Any]:
+    return accepted(uploads) | {"max_bytes": uploads.max_file_size, "types": list(uploads.allowed_content_types)}
+
+
+def _refusals(uploads: UploadSettings, *, texts: Catalogue) -> dict[str, str]:
+    """What the script says of an upload that failed, by the code of the answer or by its `details.reason`."""
+    bounds = accepted(uploads)
+    reasons = {reason: texts(f"problems.{reason}", **bounds) for reason in (*InvalidReason, "empty_file")}
+    return {code: texts(f"errors.{code}", **bounds) for code in STATUS_BY_CODE} | reasons

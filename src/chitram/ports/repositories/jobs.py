@@ -14,6 +14,10 @@ class JobRepository(Protocol):
         """Lease due jobs, oldest first: ready ones, and running ones whose lease ran out. `attempts` counts this."""
         ...
 
+    async def prolong(self, job: Job, *, lease_until: datetime) -> bool:
+        """Keep the lease of a claimed job for longer; False when the claim is over or somebody else's by now."""
+        ...
+
     async def finish(self, job_id: int) -> None: ...
 
     async def retry(self, job_id: int, *, run_at: datetime, error: str, counts: bool = True) -> None:
@@ -31,6 +35,10 @@ class JobRepository(Protocol):
         ...
 
     async def counts(self) -> Mapping[JobState, int]: ...
+
+    async def invalidations(self, *, limit: int) -> Sequence[Mapping[str, object]]:
+        """The payloads of the oldest jobs of the kind INVALIDATE that are not finished, whatever their state."""
+        ...
 
     async def next_run_at(self) -> datetime | None:
         """When the next ready job is due or the next lease runs out."""

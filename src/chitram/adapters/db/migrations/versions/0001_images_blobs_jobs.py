@@ -17,6 +17,12 @@ _MOMENT = sa.DateTime(timezone=True)
 _LIVE = "state = 'live'"
 
 
+def _text(length: int | None = None) -> sa.types.TypeEngine[str]:
+    """Text that is compared by its bytes on both databases."""
+    kind = sa.Text if length is None else sa.String
+    return kind(length).with_variant(kind(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     """Make every table."""
     _create_blobs()
@@ -32,13 +38,13 @@ def upgrade() -> None:
     _create_jobs()
     op.create_table(
         "leases",
-        sa.Column("name", sa.String(64), nullable=False),
-        sa.Column("holder", sa.String(128), nullable=False),
+        sa.Column("name", _text(64), nullable=False),
+        sa.Column("holder", _text(128), nullable=False),
         sa.Column("until", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_leases"),
     )
     identity = op.create_table(
-        "identity", sa.Column("id", sa.String(32), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_identity")
+        "identity", sa.Column("id", _text(32), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_identity")
     )
     op.bulk_insert(identity, [{"id": secrets.token_hex(8)}])
 
@@ -53,18 +59,18 @@ def _create_blobs() -> None:
     op.create_table(
         "blobs",
         sa.Column("id", _SERIAL, nullable=False),
-        sa.Column("sha256", sa.String(64), nullable=False),
-        sa.Column("generation", sa.String(32), nullable=False),
+        sa.Column("sha256", _text(64), nullable=False),
+        sa.Column("generation", _text(32), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("content_type", sa.String(64), nullable=False),
+        sa.Column("content_type", _text(64), nullable=False),
         sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("height", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("thumbnail_type", sa.String(64)),
+        sa.Column("thumbnail_type", _text(64)),
         sa.Column("pipeline_version", sa.Integer(), nullable=False),
         sa.Column("perceptual_hash", sa.BigInteger()),
-        sa.Column("placeholder", sa.String(128)),
-        sa.Column("broken_reason", sa.String(64)),
+        sa.Column("placeholder", _text(128)),
+        sa.Column("broken_reason", _text(64)),
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("verified_at", _MOMENT),
         sa.Column("condemned_at", _MOMENT),
@@ -93,13 +99,13 @@ def _create_blobs() -> None:
 def _create_images() -> None:
     op.create_table(
         "images",
-        sa.Column("id", sa.String(11), nullable=False),
+        sa.Column("id", _text(11), nullable=False),
         sa.Column("blob_id", sa.BigInteger(), nullable=False),
-        sa.Column("filename", sa.String(255), nullable=False),
+        sa.Column("filename", _text(255), nullable=False),
         sa.Column("visibility", sa.String(16), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
-        sa.Column("delete_token_hash", sa.String(64)),
-        sa.Column("received_sha256", sa.String(64), nullable=False),
+        sa.Column("delete_token_hash", _text(64)),
+        sa.Column("received_sha256", _text(64), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_images"),
         sa.ForeignKeyConstraint(["blob_id"], ["blobs.id"], name="fk_images_blob_id_blobs", ondelete="RESTRICT"),
         sa.CheckConstraint("visibility IN ('public', 'unlisted', 'private')", name=op.f("ck_images_visibility")),
@@ -120,8 +126,8 @@ def _create_jobs() -> None:
         sa.Column("run_at", _MOMENT, nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("lease_until", _MOMENT),
-        sa.Column("last_error", sa.Text()),
-        sa.Column("key", sa.String(128)),
+        sa.Column("last_error", _text()),
+        sa.Column("key", _text(128)),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sa.CheckConstraint("kind IN ('render', 'invalidate')", name=op.f("ck_jobs_kind")),
         sa.CheckConstraint("state IN ('ready', 'running', 'dead')", name=op.f("ck_jobs_state")),

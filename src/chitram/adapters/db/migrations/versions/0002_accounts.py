@@ -14,6 +14,12 @@ depends_on: str | Sequence[str] | None = None
 _MOMENT = sa.DateTime(timezone=True)
 
 
+def _text(length: int | None = None) -> sa.types.TypeEngine[str]:
+    """Text that is compared by its bytes on both databases."""
+    kind = sa.Text if length is None else sa.String
+    return kind(length).with_variant(kind(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     """Make the tables of accounts, and room for an owner and for words on the images."""
     _create_users()
@@ -38,10 +44,10 @@ def downgrade() -> None:
 def _create_users() -> None:
     op.create_table(
         "users",
-        sa.Column("id", sa.String(11), nullable=False),
-        sa.Column("email", sa.String(254), nullable=False),
-        sa.Column("email_key", sa.Text(), nullable=False),
-        sa.Column("password_hash", sa.String(255), nullable=False),
+        sa.Column("id", _text(11), nullable=False),
+        sa.Column("email", _text(254), nullable=False),
+        sa.Column("email_key", _text(), nullable=False),
+        sa.Column("password_hash", _text(255), nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
@@ -61,14 +67,14 @@ def _create_users() -> None:
 def _create_sessions() -> None:
     op.create_table(
         "sessions",
-        sa.Column("id", sa.String(64), nullable=False),
-        sa.Column("user_id", sa.String(11), nullable=False),
+        sa.Column("id", _text(64), nullable=False),
+        sa.Column("user_id", _text(11), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("last_used_at", _MOMENT, nullable=False),
         sa.Column("expires_at", _MOMENT, nullable=False),
-        sa.Column("address", sa.Text(), nullable=False),
-        sa.Column("user_agent", sa.Text(), nullable=False),
+        sa.Column("address", _text(), nullable=False),
+        sa.Column("user_agent", _text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_sessions"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_sessions_user_id_users", ondelete="CASCADE"),
         sa.CheckConstraint("kind IN ('bearer', 'browser')", name=op.f("ck_sessions_kind")),
@@ -81,8 +87,8 @@ def _create_sessions() -> None:
 def _create_familiar_addresses() -> None:
     op.create_table(
         "familiar_addresses",
-        sa.Column("user_id", sa.String(11), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("user_id", _text(11), nullable=False),
+        sa.Column("subject", _text(), nullable=False),
         sa.Column("last_seen_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("user_id", "subject", name="pk_familiar_addresses"),
         sa.ForeignKeyConstraint(
@@ -96,10 +102,10 @@ def _create_familiar_addresses() -> None:
 def _create_api_tokens() -> None:
     op.create_table(
         "api_tokens",
-        sa.Column("id", sa.String(11), nullable=False),
-        sa.Column("user_id", sa.String(11), nullable=False),
-        sa.Column("name", sa.String(100), nullable=False),
-        sa.Column("token_hash", sa.String(64), nullable=False),
+        sa.Column("id", _text(11), nullable=False),
+        sa.Column("user_id", _text(11), nullable=False),
+        sa.Column("name", _text(100), nullable=False),
+        sa.Column("token_hash", _text(64), nullable=False),
         sa.Column("scopes", sa.String(64), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("expires_at", _MOMENT),
@@ -115,10 +121,10 @@ def _create_api_tokens() -> None:
 def _create_invites() -> None:
     op.create_table(
         "invites",
-        sa.Column("code_hash", sa.String(64), nullable=False),
+        sa.Column("code_hash", _text(64), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("expires_at", _MOMENT, nullable=False),
-        sa.Column("created_by", sa.String(11)),
+        sa.Column("created_by", _text(11)),
         sa.PrimaryKeyConstraint("code_hash", name="pk_invites"),
         sqlite_with_rowid=False,
     )
@@ -128,13 +134,13 @@ def _create_invites() -> None:
 def _create_idempotency_keys() -> None:
     op.create_table(
         "idempotency_keys",
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("key_hash", sa.String(64), nullable=False),
-        sa.Column("holder", sa.String(128), nullable=False),
+        sa.Column("scope", _text(), nullable=False),
+        sa.Column("key_hash", _text(64), nullable=False),
+        sa.Column("holder", _text(128), nullable=False),
         sa.Column("held_until", _MOMENT, nullable=False),
         sa.Column("expires_at", _MOMENT, nullable=False),
-        sa.Column("fingerprint", sa.String(255)),
-        sa.Column("image_id", sa.String(11)),
+        sa.Column("fingerprint", _text(255)),
+        sa.Column("image_id", _text(11)),
         sa.PrimaryKeyConstraint("scope", "key_hash", name="pk_idempotency_keys"),
         sqlite_with_rowid=False,
     )
@@ -145,11 +151,12 @@ def _add_image_columns() -> None:
     # Added, not rebuilt by a batch: that costs the same for a million images as for one, keeps the table without row
     # numbers and its constraints by their names. Both databases understand a named constraint beside its column, which
     # Alembic does not write.
+    kind = _text(11).compile(dialect=op.get_context().dialect)
     op.execute(
-        "ALTER TABLE images ADD COLUMN owner_id VARCHAR(11) CONSTRAINT fk_images_owner_id_users REFERENCES users (id)"
+        f"ALTER TABLE images ADD COLUMN owner_id {kind} CONSTRAINT fk_images_owner_id_users REFERENCES users (id)"
     )
-    op.add_column("images", sa.Column("title", sa.String(200)))
-    op.add_column("images", sa.Column("description", sa.Text()))
+    op.add_column("images", sa.Column("title", _text(200)))
+    op.add_column("images", sa.Column("description", _text()))
     _owned_index("ix_images_owned", ["owner_id", "created_at", "id"])
     _owned_index("ix_images_twins", ["owner_id", "blob_id", "created_at", "id"])
 

@@ -34,13 +34,9 @@ document.body.addEventListener("htmx:responseError", (event) => {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     return;
   }
-  let message = text("failed");
-  try {
-    message = JSON.parse(answer.responseText).detail.message;
-  } catch {
-    // Not one of our errors: a proxy's page, perhaps.
-  }
-  toast(message);
+  // What we say of our errors is plain text; everything else is a proxy's page, perhaps.
+  const isWords = answer.getResponseHeader("Content-Type")?.startsWith("text/plain");
+  toast((isWords && answer.responseText) || text("failed"));
 });
 document.body.addEventListener("htmx:sendError", () => toast(text("offline")));
 

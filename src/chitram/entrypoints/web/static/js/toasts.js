@@ -18,7 +18,10 @@ export const toast = (message, action) => {
   button.className = "button button-small button-quiet";
   button.textContent = action?.label ?? text("close");
   box.append(words, button);
-  document.getElementById("toasts").append(box);
+  const shown = document.getElementById("toasts");
+  // What is said once more takes the place of what was said before.
+  for (const other of [...shown.children]) if (other.textContent === box.textContent) other.remove();
+  shown.append(box);
 
   let timer = 0;
   const go = () => box.remove();

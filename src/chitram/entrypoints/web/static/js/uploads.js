@@ -9,12 +9,15 @@ const ENDPOINT = `${IMAGES}upload`;
 //: Answers after which trying again by itself is right, and how often.
 const PASSING = new Set([429, 503]);
 const TRIES = 8;
+//: And after which the same file will be refused as often as it is sent.
+const LASTING = new Set([400, 403, 413, 422]);
 
 /** A random text that tells the server that a repeated upload is the same one. */
 const randomKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-const size = (bytes) => `${(bytes / 1048576).toFixed(1)} MB`;
+//: What is said of an upload that failed, by the code of the answer or by what is wrong with the picture.
+let refusals = {};
 
 /** One file on its way: its row in the list, and what has become of it. */
 class Upload {
@@ -56,8 +59,9 @@ class Upload {
   /** Why the file need not even be sent; empty when nothing is wrong with it. */
   problem() {
     const { maxBytes, types } = this.form.dataset;
-    if (this.file.size > Number(maxBytes)) return text("too_large", { size: size(Number(maxBytes)) });
-    if (this.file.type && !types.split(",").includes(this.file.type)) return text("wrong_type");
+    if (this.file.size > Number(maxBytes)) return refusals.FILE_TOO_LARGE;
+    if (this.file.type && !types.split(",").includes(this.file.type)) return refusals.unsupported_type;
+    if (!this.file.size) return refusals.empty_file;
     return "";
   }
 
@@ -77,7 +81,9 @@ class Upload {
       const answer = await this.send();
       if (this.cancelled) return this.takeBack(answer);
       if (answer.status === 201) return this.succeed(JSON.parse(answer.body));
-      if (!PASSING.has(answer.status) || ++this.tries >= TRIES) return this.fail(answer.message, true);
+      if (!PASSING.has(answer.status) || ++this.tries >= TRIES) {
+        return this.fail(answer.message, !LASTING.has(answer.status));
+      }
       await this.pause(answer.retryAfter);
     }
   }
@@ -178,7 +184,8 @@ class Upload {
 const answerOf = (request) => {
   let message = request.status ? text("failed") : text("offline");
   try {
-    message = JSON.parse(request.responseText).detail.message;
+    const { code, details } = JSON.parse(request.responseText).detail;
+    message = refusals[details.reason] ?? refusals[code] ?? message;
   } catch {
     // Success, a proxy's page, or nothing at all.
   }
@@ -258,6 +265,7 @@ export const setUpUploads = () => {
   const form = document.querySelector("form[data-upload]");
   const input = document.getElementById("file");
   if (!form || !input) return;
+  refusals = JSON.parse(document.getElementById("refusals").textContent);
   const queue = new Queue(Number(form.dataset.parallel));
   const list = document.getElementById("upload-list");
 

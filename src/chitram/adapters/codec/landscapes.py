@@ -16,7 +16,8 @@ FINE = 2
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A landscape. `sky` from the top to the horizon, `land` from the farthest to the nearest; `sun` in shares of the
-    picture's width and height, and how large; `kind` is how the land is shaped: peaks, hills, dunes, woods or sea."""
+    picture's width and height, and how large; `kind` is how the land is shaped: peaks, hills, dunes, woods or sea.
+    """
 
     name: str
     size: tuple[int, int]
@@ -30,7 +31,7 @@ class Scene:
 
 def drawn(scene: Scene) -> bytes:
     """The scene as a JPEG."""
-    chance = random.Random(scene.name)
+    chance = random.Random(scene.name)  # noqa: S311  # the same picture for the same name
     width, height = (side * FINE for side in scene.size)
     horizon = int(height * (0.56 if scene.kind == "sea" else 0.46))
     picture = Image.new("RGB", (width, height), scene.sky[1])
@@ -152,7 +153,8 @@ def _flood(picture: Image.Image, chance: random.Random, scene: Scene, horizon: i
 
 def _grained(picture: Image.Image) -> Image.Image:
     """As a photograph has it, so that soft gradients show no steps. The same grain in every run."""
-    noise = Image.frombytes("L", picture.size, random.Random(0).randbytes(picture.width * picture.height))
+    chance = random.Random(0)  # noqa: S311  # as above
+    noise = Image.frombytes("L", picture.size, chance.randbytes(picture.width * picture.height))
     grain = noise.point([round(128 + (level - 127.5) * 0.1) for level in range(256)])
     return ImageChops.overlay(picture, grain.convert("RGB"))
 
