@@ -15,6 +15,7 @@ from chitram.entrypoints.asgi import PAGE_ROUTERS
 from tests.browser.everyday import FIRST, visited
 from tests.browser.people import Visitor
 from tests.browser.stage import Company, Stage, company
+from tests.browser.test_layout import fits_and_holds_still
 from tests.browser.tour import DESKTOP, NO_PAGES, PHONE, STOPS, UNKNOWN, Stop, arrived, settle
 from tests.counts import count
 
@@ -191,6 +192,8 @@ def fits(visitor: Visitor, _stop: Stop) -> list[str]:
 
 
 CHECKS: tuple[Callable[[Visitor, Stop], list[str]], ...] = (
+    # First: it is about how the page came to be what it is.
+    fits_and_holds_still,
     nothing_for_axe,
     frame_of_a_page,
     errors_beside_fields,

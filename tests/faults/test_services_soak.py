@@ -94,7 +94,7 @@ def objects_of(server: Server, seaweed: SeaweedFS) -> S3Objects:
 def await_nothing(server: Server, objects: S3Objects) -> None:
     """Wait until no row and no object of an image is left."""
     deadline = time.monotonic() + 60
-    while (left := objects.keys()) and time.monotonic() < deadline:
+    while (left := objects.names()) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert left == set()
     found = json.loads(server.chitram("doctor", "--json").stdout)

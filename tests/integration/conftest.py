@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from chitram.settings import AppSettings, LimitSettings, Settings
 from tests.factories.applications import House, house
 from tests.factories.databases import PostgresDatabases
-from tests.factories.standing import on_services
+from tests.factories.standing import Standing
 
 Place = Callable[[Settings], Settings]
 
@@ -35,9 +35,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield lambda settings: settings
         return
     shelf, seaweed, valkey = (request.getfixturevalue(name) for name in ("shelf", "seaweed", "valkey"))
-    databases = PostgresDatabases(shelf)
-    yield lambda settings: on_services(settings, database=databases.new(), seaweed=seaweed, valkey=valkey)
-    databases.give_back()
+    standing = Standing(databases=PostgresDatabases(shelf), seaweed=seaweed, valkey=valkey)
+    yield standing.furnish
+    standing.give_back()
 
 
 @pytest.fixture

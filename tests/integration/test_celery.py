@@ -170,6 +170,7 @@ def test_many_calls_at_once_do_each_job_once(client, server, worker, valkey):
     assert worker.count("chitram_jobs_finished_total", kind="render") - before == len(images)
 
 
+@pytest.mark.soak
 def test_flower_sees_the_worker(client, worker, valkey, tmp_path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
@@ -204,6 +205,7 @@ def test_a_server_without_a_broker_does_not_load_celery():
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.soak
 def test_two_schedules_are_as_one_and_a_worker_that_ends_lets_its_job_end_and_leaves_the_others(
     client, server, worker, settings
 ):

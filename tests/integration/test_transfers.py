@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from chitram.bootstrap import StartupError, operating, prepare, schema_revision
 from chitram.bootstrap.transfers import backing_up, manifest_of, moving_rows, restoring
 from chitram.domain.blobs import ERASING_HELD
 from chitram.services.transfer import NotEmptyError
-from chitram.settings import AccountSettings, AppSettings, HousekeepingSettings, LimitSettings, Settings
+from chitram.settings import AccountSettings, AppSettings, HousekeepingSettings, LimitSettings, Settings, load_settings
 from tests.factories import pictures
 from tests.factories.accounts import PASSWORD, signed_up
 from tests.factories.applications import client_of, house
@@ -65,11 +65,11 @@ async def fill(directory: Path) -> Filled:
     return Filled(images, found, ada.email)
 
 
-async def require_everything(directory: Path, filled: Filled) -> None:
+async def require_everything(settings: Settings, filled: Filled) -> None:
     """Every address gives the same bytes, the password is good, delete tokens work, and the doctor finds nothing."""
-    async with operating(settings_of(directory)) as application:
+    async with operating(settings) as application:
         assert (await application.doctor.examine()).clean
-    async with client_of(settings_of(directory)) as client:
+    async with client_of(settings) as client:
         signed_in = await client.post("/api/v1/auth/login", json={"email": filled.email, "password": PASSWORD})
         bearer = {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
         for address, data in filled.bytes.items():
@@ -79,6 +79,16 @@ async def require_everything(directory: Path, filled: Filled) -> None:
         await uploaded(client, pictures.jpeg(64, 64, seed=99))
         first = filled.images[0]
         assert (await client.delete(f"{IMAGES}/{first['id']}", headers=token(first))).status_code == 204
+
+
+def require_everything_of(environment: Mapping[str, str], filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of the service that an environment describes."""
+    with monkeypatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        settings = load_settings(env_file=None)
+    limits = settings.limits.model_copy(update={"enabled": False})
+    asyncio.run(require_everything(settings.model_copy(update={"limits": limits}), filled))
 
 
 def interrupted_after(steps: int) -> Callable[[int], None]:
@@ -154,13 +164,13 @@ class TestBackup:
         await back_up(data, copy)
         await put_back(again, copy)
         shutil.copy(data / "secret.key", again)
-        await require_everything(again, filled)
+        await require_everything(settings_of(again), filled)
 
     async def test_both_may_be_interrupted_at_any_object(self, places, filled):
         data, copy, again = places
         await repeated(lambda progress: back_up(data, copy, progress), steps=range(1, PICTURES))
         await repeated(lambda progress: put_back(again, copy, progress), steps=range(1, PICTURES))
-        await require_everything(again, filled)
+        await require_everything(settings_of(again), filled)
 
     async def test_a_copy_that_was_cut_short_is_none(self, places, filled):
         data, copy, _ = places
@@ -198,7 +208,7 @@ class TestBackup:
             assert not manifest.missing
             assert await running.application.collector.collect() == 1
         await put_back(again, copy)
-        await require_everything(again, filled)
+        await require_everything(settings_of(again), filled)
 
     async def test_lost_and_damaged_files_are_named(self, places, filled):
         data, copy, again = places
@@ -275,7 +285,7 @@ class TestMovingRows:
         assert tree(data) == before
         shutil.copytree(data / "storage", again / "storage")
         shutil.copy(data / "secret.key", again)
-        await require_everything(again, filled)
+        await require_everything(settings_of(again), filled)
 
     async def test_it_may_be_interrupted_anywhere(self, places, filled):
         data, _, again = places
@@ -284,7 +294,7 @@ class TestMovingRows:
         await repeated(lambda progress: self.move(data, target, progress), steps=range(1, 40, 7))
         assert await self.move(data, target) == []
         shutil.copytree(data / "storage", again / "storage")
-        await require_everything(again, filled)
+        await require_everything(settings_of(again), filled)
 
     async def test_a_target_with_rows_of_its_own_is_refused(self, places, filled):
         data, _, again = places

@@ -27,6 +27,16 @@ setUpReturning();
 // Parts that htmx brought.
 document.body.addEventListener("htmx:load", (event) => setUp(event.detail.elt.parentElement ?? document));
 
+// Whoever stands on the button for more when it is replaced goes on at the first of what came, not at the top.
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, shouldSwap } = event.detail;
+  if (!shouldSwap || target.id !== "load-more" || !target.contains(document.activeElement)) return;
+  const last = document.querySelector("#gallery > li:last-child");
+  const goOn = () => last.nextElementSibling?.querySelector("a, input").focus({ preventScroll: true });
+  // Before the button goes: where nothing takes its place, nothing is told of afterwards.
+  document.body.addEventListener("htmx:oobAfterSwap", goOn, { once: true });
+});
+
 // A part that failed: say so, leave the rest of the page as it is.
 document.body.addEventListener("htmx:responseError", (event) => {
   const answer = event.detail.xhr;
