@@ -89,7 +89,7 @@ format: $(VENV)/.dev ## Rewrite the sources in the house format
 # Coverage of the whole is judged inside pytest, so that the run still ends with pytest's own closing line.
 .PHONY: test
 test: packages lint ## Every check, and every test but the soak; coverage is part of it
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not soak" --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup -m "not soak" --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
 	@$(BIN)/coverage report --include='src/chitram/domain/*,src/chitram/services/*' --fail-under=100 > $(VENV)/.inner-coverage \
 		|| { echo "Domain and services must be covered to the last branch:"; cat $(VENV)/.inner-coverage; exit 1; } >&2
 

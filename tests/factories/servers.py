@@ -37,8 +37,7 @@ def free_port() -> int:
 def clean_environment(**settings: str) -> dict[str, str]:
     """The environment of a fresh machine, with `settings`."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    return {**kept, **coverage, "APP_ENV": "test", **settings}
+    return {**kept, "APP_ENV": "test", **settings}
 
 
 def command(*arguments: str) -> list[str]:

@@ -79,7 +79,7 @@ def test_secrets_are_found_in_whatever_form():
     assert secrets.found_in(b"level=debug") == []
 
 
-@pytest.fixture(params=["json", "console"])
+@pytest.fixture(params=["json", pytest.param("console", marks=pytest.mark.soak)])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     settings = {**SETTINGS, "LOG_FORMAT": request.param, "REGISTRATION": "invite"}
     running = Server(tmp_path, settings=settings)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from chitram.adapters.blobs.s3_client import S3Bucket
-from tests.counts import count
+from tests.counts import SOAK, count
 from tests.factories.objects import S3Objects
 from tests.factories.servers import ENDED, UNLIMITED, Server
 from tests.faults.test_reupload_soak import CLIENTS, CONTENTS, Tally, delete_at_last, toss
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(14_400)]
 SETTINGS = {
     **UNLIMITED,
     "COLLECT_GRACE_SECONDS": "0",
-    "SWEEP_INTERVAL_SECONDS": "0.05",
+    "SWEEP_INTERVAL_SECONDS": "0.05" if SOAK else "0.3",
     "LOG_LEVEL": "warning",
     "DECODE_WORKERS": "1",
     "DB_POOL_TIMEOUT_SECONDS": "10",
