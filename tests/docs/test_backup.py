@@ -30,7 +30,7 @@ def restored(directory: Path) -> Server:
 
 
 def test_a_copy_while_it_runs(tmp_path: Path):
-    script = blocks(PAGE)[0]
+    script = next(block for block in blocks(PAGE) if "sqlite3" in block)
     database, files = script.partition("cp -a")[::2]
     with running_server(tmp_path, **UNLIMITED) as server:
         before = [upload(server, seed) for seed in range(3)]

@@ -29,8 +29,8 @@ class Bench:
         self._directory = directory
         self._stack = stack
 
-    async def open(self, **groups) -> tuple[House, httpx.AsyncClient]:
-        app = AppSettings(env="test", data_dir=self._directory)
+    async def open(self, *, read_only: bool = False, **groups) -> tuple[House, httpx.AsyncClient]:
+        app = AppSettings(env="test", data_dir=self._directory, read_only=read_only)
         settings = Settings(app=app, **groups)
         home = await self._stack.enter_async_context(house(self._directory, settings=settings, arrange=interpose))
         return home, await self._stack.enter_async_context(home.client())
@@ -231,10 +231,17 @@ async def storage_full(bench: Bench) -> httpx.Response:
 
 Case = Callable[[Bench], Awaitable[httpx.Response]]
 
+
+async def read_only(bench: Bench) -> httpx.Response:
+    _, client = await bench.open(read_only=True)
+    return await post(client)
+
+
 CASES: dict[str, Case] = {
     case.__name__.upper(): case
     for case in (
         invalid_file_format,
+        read_only,
         invalid_request,
         unauthorized,
         token_expired,
