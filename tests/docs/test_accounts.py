@@ -216,6 +216,7 @@ def embedded(program: str, server: Server, token: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.soak
 def test_a_program_whose_answer_is_lost_has_one_image(server: Server):
     (program,) = blocks(EMBED, language="python")
     token = api_token(server, "app@example.org", scopes=["upload", "read"])

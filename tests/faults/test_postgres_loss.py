@@ -215,7 +215,12 @@ def _leaked(stage: Stage) -> list[tuple[str, str]]:
     return too_many + [each for each in found if each[1] != "idle"]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault",
+    # The rest differ little from these, for a server; the soak tries them all.
+    [fault if fault in (killed, hung, crowded) else pytest.param(fault, marks=pytest.mark.soak) for fault in FAULTS],
+    ids=lambda fault: fault.__name__,
+)
 def test_without_it_every_request_is_refused_honestly_and_all_comes_back(stage: Stage, proof: Proof, fault):
     with fault(stage):
         slowest = _refusals(stage, READS | WRITES | ACCOUNTS)

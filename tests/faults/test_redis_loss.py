@@ -260,6 +260,7 @@ def test_a_server_starts_without_redis_and_finds_it_later(tmp_path: Path):
     assert log.count("Redis answers again") == 1
 
 
+@pytest.mark.soak
 def test_a_redis_that_comes_and_goes_does_no_harm(tmp_path: Path, proof):
     """Clients upload, read and delete while Redis is taken away in every way, again and again."""
     seconds, losses = count(4, 300), itertools.count()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import httpx
 import pytest
@@ -13,6 +14,19 @@ from tests.factories.databases import PostgresDatabases
 from tests.factories.standing import Standing
 
 Place = Callable[[Settings], Settings]
+
+#: Of so many tests on services one runs each day; the soak runs all of them.
+EVERY = 3
+
+
+# First, or what the marks select has been decided already.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything runs embedded each day, and a third of it on services, always the same."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        if params is not None and params.params.get("place") == "services" and crc32(item.nodeid.encode()) % EVERY:
+            item.add_marker(pytest.mark.soak)
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ def play(machine: type[StoreMachine], *, examples: int) -> None:
 
 @pytest.mark.parametrize("machine", [StoreMachine, BackgroundMachine])
 def test_no_sequence_of_events_loses_bytes(machine, proof):
-    play(machine, examples=count(4, 400))
+    play(machine, examples=count(3, 400))
     proof.record(
         "No row without its bytes",
         f"random sequences of events, {machine.mode} thumbnails: checked states, crashes among them",
@@ -46,7 +46,7 @@ def test_no_sequence_of_events_loses_bytes(machine, proof):
 
 def test_no_sequence_of_events_gives_away_what_is_somebodys(proof):
     AccountMachine.refusals = 0
-    play(AccountMachine, examples=count(5, 500))
+    play(AccountMachine, examples=count(4, 500))
     assert AccountMachine.refusals
     proof.record(
         "Everyone sees and keeps what is theirs, and no more than their quota",
