@@ -41,7 +41,7 @@ class Secure(Running):
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://localhost:{self.port}"  # nginx looks at the name in the handshake
 
 
 def bare(stack: ExitStack, root: Path, thumbnail: bytes) -> Secure:
