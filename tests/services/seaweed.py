@@ -1,6 +1,7 @@
 """SeaweedFS: an S3 service of one process, with its data in a temporary directory."""
 
 import json
+import random
 import signal
 import sys
 import uuid
@@ -19,12 +20,13 @@ from chitram.adapters.blobs.s3_requests import S3Requests
 from chitram.adapters.blobs.s3_signing import S3Account
 from chitram.adapters.blobs.threads import DiskThreads
 from chitram.adapters.memory.clock import SystemClock
-from tests.services.processes import LASTING, START_PATIENCE, Service, free_port, running
+from tests.services.processes import LASTING, START_PATIENCE, Service, accepts, running
 
 ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key-that-nobody-else-has"
-#: Beside its ports for HTTP it opens others for gRPC, which are 10000 higher.
-_HIGHEST_PORT = 55_535
+#: Beside its ports for HTTP it opens others for gRPC, which are 10000 higher: all of them below those that the kernel
+#: gives to others of its own accord.
+_PORTS = range(10_500, 22_000)
 
 #: On a machine that has much to do besides, no promise about time is meant.
 UNHURRIED = Patience(slot=60, stall=10, probe=30)
@@ -78,7 +80,7 @@ def seaweed_service(directory: Path) -> SeaweedFS:
     # A bucket takes as many volumes as this when the first object comes, 7 if nothing is said, and they run out.
     (directory / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
     (directory / "data").mkdir()
-    port = free_port(below=_HIGHEST_PORT)
+    port = _pair()
     service = Service(
         "seaweedfs",
         command=_command(directory, config=config, port=port),
@@ -92,7 +94,7 @@ def seaweed_service(directory: Path) -> SeaweedFS:
 
 
 def _command(directory: Path, *, config: Path, port: int) -> list[str]:
-    ports = {name: free_port(below=_HIGHEST_PORT) for name in ("master", "volume", "filer")}
+    ports = {name: _pair() for name in ("master", "volume", "filer")}
     return [
         str(Path(sys.executable).parent / "weed"),
         f"-logdir={directory}",
@@ -119,6 +121,14 @@ def _command(directory: Path, *, config: Path, port: int) -> list[str]:
         "-s3.autoCreateBucket=false",
         f"-s3.config={config}",
     ]
+
+
+def _pair() -> int:
+    """A port that is free, as is the one 10000 higher."""
+    while True:
+        port = random.choice(_PORTS)
+        if not accepts(port) and not accepts(port + 10_000):
+            return port
 
 
 def _answers(port: int) -> bool:
