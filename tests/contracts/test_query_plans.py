@@ -1,9 +1,15 @@
 """No query that a request, a sweeper or a list makes reads a whole table or sorts more than it returns."""
 
+import asyncio
+import atexit
 import random
 import re
-from collections.abc import Iterator
+import shutil
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +17,7 @@ from sqlalchemy import Connection, Engine, event
 
 from chitram.adapters.db.credentials import api_token_sql, session_sql
 from chitram.adapters.db.lookup import lookup_sql
+from chitram.adapters.db.sqlite import open_sqlite
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.domain.idempotency import IdempotencyKey
 from chitram.domain.images import Order, Visibility
@@ -19,7 +26,7 @@ from chitram.domain.media import Rendered
 from chitram.domain.users import Quota, Role
 from chitram.ports.repositories.images import Position
 from chitram.ports.unit_of_work import UnitOfWork
-from tests.factories.databases import open_migrated
+from tests.factories.databases import database_url, open_migrated, opened
 from tests.factories.rows import (
     NOW,
     add_api_token,
@@ -197,15 +204,40 @@ async def add_accounts(work: UnitOfWork, count: int) -> None:
 
 async def plans_of(tmp_path: Path, name: str, *, analyzed: bool) -> list[str]:
     """How SQLite executes the query `name`, with or without statistics."""
-    async with open_migrated(tmp_path / "chitram.db") as database:
-        await fill(database, more=50 if analyzed else 0)
-        async with database.begin() as work:
+    return await plans_by(tmp_path, QUERIES[name], analyzed=analyzed)
+
+
+async def plans_by(
+    tmp_path: Path, query: Callable[[UnitOfWork], Awaitable[object]], *, analyzed: bool = False
+) -> list[str]:
+    """How SQLite executes what `query` asks of a database with one row of everything, or with 51 and statistics."""
+    path = tmp_path / "chitram.db"
+    shutil.copyfile(filled(analyzed=analyzed), path)
+    async with opened(open_sqlite(url=database_url(path))) as database, database.begin() as work:
+        with recorded() as statements:
+            await query(work)
+        assert statements
+        return await plans(work, statements)
+
+
+@cache
+def filled(*, analyzed: bool) -> Path:
+    """A database file to copy, made once for all tests of this module in a thread, for their loop is running."""
+    directory = tempfile.TemporaryDirectory(prefix="chitram-plans-")
+    atexit.register(directory.cleanup)
+    path = Path(directory.name) / "chitram.db"
+
+    async def make() -> None:
+        async with open_migrated(path) as database:
+            await fill(database, more=50 if analyzed else 0)
             if analyzed:
-                await work.blobs._statements._run(lambda connection: connection.exec_driver_sql("ANALYZE").close())
-            with recorded() as statements:
-                await QUERIES[name](work)
-            assert statements
-            return await plans(work, statements)
+                async with database.begin() as work:
+                    await work.blobs._statements._run(lambda connection: connection.exec_driver_sql("ANALYZE").close())
+
+    maker = threading.Thread(target=asyncio.run, args=(make(),))
+    maker.start()
+    maker.join()
+    return path
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -273,12 +305,7 @@ async def test_sweeps_read_their_own_index(tmp_path: Path, name: str, expected: 
 
 
 async def test_the_public_list_is_read_in_order_from_its_index(tmp_path: Path):
-    async with open_migrated(tmp_path / "chitram.db") as database:
-        await fill(database)
-        async with database.begin() as work:
-            with recorded() as statements:
-                await work.images.list_public(after=HERE, limit=24)
-            found = await plans(work, statements)
+    found = await plans_by(tmp_path, QUERIES["list_public on"])
     assert found[0].startswith("SEARCH images USING INDEX ix_images_visibility_created_at_id (visibility=? AND ")
     assert "created_at" in found[0].partition(" AND ")[2]
     assert found[1] == "SEARCH blobs USING INTEGER PRIMARY KEY (rowid=?)"
@@ -311,26 +338,19 @@ async def test_the_list_by_size_reads_whole_images_only_to_show_them(tmp_path: P
 
 
 async def test_near_duplicates_read_only_the_bands_that_are_probed(tmp_path: Path):
-    async with open_migrated(tmp_path / "chitram.db") as database:
-        await fill(database)
-        async with database.begin() as work:
-            with recorded() as statements:
-                await work.images.similar(new_blob().perceptual_hash, distance=16, exclude="", limit=10)
-            found = await plans(work, statements)
+    found = await plans_by(tmp_path, similar(distance=16))
     bands = [line for line in found if "perceptual_bands" in line]
     assert bands == ["SEARCH perceptual_bands USING PRIMARY KEY (band_key=?)"]
 
 
 async def test_counts_read_indexes_only(tmp_path: Path):
-    async with open_migrated(tmp_path / "chitram.db") as database:
-        await fill(database)
-        async with database.begin() as work:
-            with recorded() as statements:
-                await work.blobs.counts()
-                await work.jobs.counts()
-                await work.images.count()
-                await work.users.count()
-            found = await plans(work, statements)
+    async def count_everything(work: UnitOfWork) -> None:
+        await work.blobs.counts()
+        await work.jobs.counts()
+        await work.images.count()
+        await work.users.count()
+
+    found = await plans_by(tmp_path, count_everything)
     assert [line for line in found if line.startswith("SCAN") and "INDEX" not in line] == []
 
 

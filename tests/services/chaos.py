@@ -65,13 +65,19 @@ class ChaosProxy:
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
-        server.close()
-        self._drop()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._end(server))
         self._loop.close()
+
+    async def _end(self, server: asyncio.Server) -> None:
+        """Close everything and wait until it is closed, or what is left is blamed on a later test."""
+        server.close()
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:  # a connection taken last has no task at first
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+            await asyncio.sleep(0)
+        self._drop()
+        await asyncio.sleep(0.01)  # transports close their sockets when the loop comes round to it
 
     def _drop(self) -> None:
         for writer in list(self._writers):
