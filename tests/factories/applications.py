@@ -1,7 +1,8 @@
 """The wired application inside the test's process: real SQLite, real local store or its twin, a clock that obeys."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from chitram.adapters.memory.clock import ManualClock, SystemIdentifiers
 from chitram.adapters.memory.limiter import DisabledLimiter, MemoryLimiter
 from chitram.adapters.security.jwt import JwtSigner
 from chitram.adapters.security.passwords import BcryptPasswords, read_blocklist
-from chitram.bootstrap import Application, Foundation, wire
+from chitram.bootstrap import Application, Foundation, direct_links, wire
 from chitram.bootstrap.databases import Opened, open_with_lookups
 from chitram.bootstrap.preparation import load_secrets
 from chitram.bootstrap.shared_state import SharedState, open_shared_state
@@ -67,11 +68,32 @@ class House:
     @asynccontextmanager
     async def client(self, *, address: str = "192.0.2.7", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the whole ASGI application over this house, as if from `address`; `options` are httpx's."""
-        server = Server(self.application.settings)
-        transport = httpx.ASGITransport(server, client=(address, 4711))
-        with server.serving(self.application):
+        with served(self.application) as server:
+            transport = httpx.ASGITransport(server, client=(address, 4711))
             async with httpx.AsyncClient(transport=transport, base_url="http://testserver", **options) as client:
                 yield client
+
+
+@contextmanager
+def served(application: Application) -> Iterator[Server]:
+    """The ASGI application over `application`: one that served an earlier test with the same settings, if there is any.
+
+    To describe the API and to read the templates takes longer than most tests. Nothing of a server depends on where its
+    data are, but for links to a bucket.
+    """
+    settings = application.settings
+    if direct_links(settings) is None:
+        app = settings.app.model_copy(update={"data_dir": Path()})
+        idle = _idle_servers[repr((app, settings.storage.accel_prefix, settings.cache))]
+    else:
+        idle = []
+    server = idle.pop() if idle else Server(settings)
+    with server.serving(application):
+        yield server
+    idle.append(server)
+
+
+_idle_servers: defaultdict[str, list[Server]] = defaultdict(list)
 
 
 @asynccontextmanager

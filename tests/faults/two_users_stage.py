@@ -13,7 +13,7 @@ from PIL import Image
 from chitram.entrypoints.asgi import Server
 from tests.factories import pictures
 from tests.factories.accounts import AUTH, OWN_PAGE, api_token, bearer, browser_signed_in, signed_in, signed_up
-from tests.factories.applications import House
+from tests.factories.applications import House, served
 
 IMAGES = "/api/v1/images"
 UPLOAD = f"{IMAGES}/upload"
@@ -163,7 +163,6 @@ def _tellings(name: str, image: dict[str, Any]) -> dict[str, str]:
 @asynccontextmanager
 async def theatre(home: House) -> AsyncIterator[Theatre]:
     """A theatre over `home`."""
-    server = Server(home.application.settings)
     async with AsyncExitStack() as stack:
-        stack.enter_context(server.serving(home.application))
+        server = stack.enter_context(served(home.application))
         yield Theatre(home, server, stack)
