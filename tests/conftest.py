@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import hypothesis
 import pytest
@@ -14,8 +15,13 @@ from tests import counts, proofs
 from tests.proofs import Proof
 from tests.services.processes import LASTING
 
-#: Services that tests of several folders share: what they offer is started when the first test asks for it.
-pytest_plugins = ("tests.services.postgres", "tests.services.seaweed", "tests.services.valkey")
+#: What tests of several folders share; a service is started when the first test asks for it.
+pytest_plugins = (
+    "tests.factories.disks",
+    "tests.services.postgres",
+    "tests.services.seaweed",
+    "tests.services.valkey",
+)
 
 #: How long a process that was told to end may take to be gone before the test that started it fails, in seconds.
 SETTLING_TIME = 5.0
@@ -65,10 +71,10 @@ def certificates_are_read_once() -> Iterator[None]:
         yield
 
 
-def children() -> frozenset[int]:
-    """Process ids of this process's children, ended but unreaped ones included."""
+def children(of: int | Literal["self"] = "self") -> frozenset[int]:
+    """Process ids of a process's children, ended but unreaped ones included."""
     found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
+    for task in Path(f"/proc/{of}/task").iterdir():
         with contextlib.suppress(OSError):  # a thread that ends meanwhile takes its directory with it
             found.update(int(pid) for pid in (task / "children").read_text().split())
     return frozenset(found)

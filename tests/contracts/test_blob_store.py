@@ -13,7 +13,6 @@ import pytest
 
 from chitram.adapters.blobs.local import LocalBlobStore
 from chitram.adapters.blobs.memory import MemoryBlobStore
-from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
 from chitram.adapters.memory.clock import SystemClock
 from chitram.domain.blobs import blob_key, thumbnail_key, thumbnail_prefix
@@ -25,20 +24,6 @@ from tests.services.seaweed import SeaweedFS, s3_store
 BACKENDS = ("local", "local-in-threads", "memory", pytest.param("s3", marks=pytest.mark.slow))
 #: Where an object that is erased or replaced while it is open cannot always be read on.
 REMOTE = {"minio"}
-
-
-@pytest.fixture
-async def threads() -> AsyncIterator[DiskThreads]:
-    pool = DiskThreads(workers=4)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
-async def staging(tmp_path: Path, threads: DiskThreads) -> AsyncIterator[Staging]:
-    local = LocalStaging(tmp_path / "staging", threads=threads, clock=SystemClock())
-    yield local
-    local.close()
 
 
 @pytest.fixture(params=BACKENDS)

@@ -1,7 +1,6 @@
 """Files that blob stores lend, so that the server can send from them without copying."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from chitram.ports.blobs import BlobStore
 
 KEY = "blobs/ab/abcdef.000000000001"
 DATA = os.urandom(300_000)
-
-
-@pytest.fixture
-async def threads() -> AsyncIterator[DiskThreads]:
-    pool = DiskThreads(workers=2)
-    yield pool
-    pool.close()
 
 
 async def filled(store: BlobStore, tmp_path: Path, threads: DiskThreads) -> BlobStore:

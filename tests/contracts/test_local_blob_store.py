@@ -23,13 +23,6 @@ from chitram.domain.errors import StorageFull, StorageUnavailable
 
 
 @pytest.fixture
-async def threads() -> AsyncIterator[DiskThreads]:
-    pool = DiskThreads(workers=4)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "store"
 
@@ -38,13 +31,6 @@ def root(tmp_path: Path) -> Path:
 async def store(root: Path, threads: DiskThreads) -> AsyncIterator[LocalBlobStore]:
     local = LocalBlobStore(root, threads=threads)
     await local.prepare(owner="d1", expect_data=False)
-    yield local
-    local.close()
-
-
-@pytest.fixture
-async def staging(tmp_path: Path, threads: DiskThreads) -> AsyncIterator[LocalStaging]:
-    local = LocalStaging(tmp_path / "staging", threads=threads, clock=SystemClock())
     yield local
     local.close()
 

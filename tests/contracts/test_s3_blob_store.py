@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from chitram.adapters.blobs.s3 import S3BlobStore
 from chitram.adapters.blobs.s3_client import S3Bucket
 from chitram.adapters.blobs.s3_requests import S3Requests
 from chitram.adapters.blobs.s3_staged import PART
-from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
 from chitram.adapters.memory.clock import SystemClock
 from chitram.domain.errors import ChitramError, StorageFull, StorageUnavailable
@@ -38,20 +36,6 @@ pytestmark = pytest.mark.slow
 SMALL, LARGE = noise(100_000), noise(PART + 1_000_000, seed=2)
 SIZES = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["whole", "in-parts"])
 WRITES = {len(SMALL): "PUT", len(LARGE): "POST"}
-
-
-@pytest.fixture
-async def threads() -> AsyncIterator[DiskThreads]:
-    pool = DiskThreads(workers=2)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
-async def staging(tmp_path: Path, threads: DiskThreads) -> AsyncIterator[LocalStaging]:
-    local = LocalStaging(tmp_path / "staging", threads=threads, clock=SystemClock())
-    yield local
-    local.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,13 +19,6 @@ from tests.services.seaweed import ACCESS_KEY, SECRET_KEY, SeaweedFS, account, s
 from tests.services.stand_in import Asked, Reply, Rule, complains, says, stand_in
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def threads() -> AsyncIterator[DiskThreads]:
-    pool = DiskThreads(workers=1)
-    yield pool
-    pool.close()
 
 
 async def prepare(bucket: S3Bucket, threads: DiskThreads, *, owner="d1", expect_data=False, within=30.0) -> None:

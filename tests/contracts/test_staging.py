@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,25 +18,11 @@ from hypothesis import strategies as st
 
 from chitram.adapters.blobs.staging import BUFFER_SIZE, LocalStagedFile, LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
-from chitram.adapters.memory.clock import ManualClock, SystemClock
+from chitram.adapters.memory.clock import ManualClock
 from chitram.domain.errors import StorageFull, StorageUnavailable
 from chitram.domain.media import Span
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def threads() -> AsyncIterator[DiskThreads]:
-    pool = DiskThreads(workers=2)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
-async def staging(tmp_path: Path, threads: DiskThreads) -> AsyncIterator[LocalStaging]:
-    local = LocalStaging(tmp_path / "staging", threads=threads, clock=SystemClock())
-    yield local
-    local.close()
 
 
 def files(directory: Path) -> list[Path]:

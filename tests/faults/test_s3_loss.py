@@ -14,9 +14,7 @@ import pytest
 
 from chitram.adapters.blobs.s3 import S3BlobStore
 from chitram.adapters.blobs.s3_circuit import Patience
-from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
-from chitram.adapters.memory.clock import SystemClock
 from chitram.domain.errors import StorageUnavailable
 from tests.contracts.test_blob_store import content, noise, put
 from tests.counts import count
@@ -48,20 +46,6 @@ async def settled(count: Callable[[], int]) -> int:
             await asyncio.sleep(0.3)
             if count() == before:
                 return before
-
-
-@pytest.fixture
-async def threads() -> AsyncIterator[DiskThreads]:
-    pool = DiskThreads(workers=2)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
-async def staging(tmp_path: Path, threads: DiskThreads) -> AsyncIterator[LocalStaging]:
-    local = LocalStaging(tmp_path / "staging", threads=threads, clock=SystemClock())
-    yield local
-    local.close()
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """Backup, restore, moving house: everything arrives, the old place is untouched, no interruption does harm."""
 
 import asyncio
+import gzip
 import json
 import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from chitram.adapters.db import migrate
 from chitram.adapters.memory.clock import SystemClock
 from chitram.bootstrap import StartupError, operating, prepare, schema_revision
 from chitram.bootstrap.transfers import backing_up, manifest_of, moving_rows, restoring
@@ -138,6 +142,36 @@ async def put_back(data: Path, copy: Path, progress: Callable[[int], None] = lam
         await restoration.put_back(manifest, progress=progress)
 
 
+def change_manifest(copy: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def make_older(copy: Path, revision: str) -> None:
+    """Take out of a backup what the schema at `revision` had no place for."""
+    old = copy.with_name("old.db")
+    migrate.upgrade(f"sqlite:///{old}", revision=revision)
+    with closing(sqlite3.connect(old)) as schema:
+        tables = {name for (name,) in schema.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        columns = {name: [row[1] for row in schema.execute(f"PRAGMA table_info({name})")] for name in tables}
+    for path in (copy / "rows").iterdir():
+        name = path.name.removesuffix(".jsonl.gz")
+        if name not in tables:
+            path.unlink()
+            continue
+        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        kept = ({column: row[column] for column in columns[name] if column in row} for row in rows)
+        path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in kept).encode()))
+
+    def say(manifest: dict[str, Any]) -> None:
+        manifest["revision"] = revision
+        manifest["tables"] = {name: rows for name, rows in manifest["tables"].items() if name in tables}
+
+    change_manifest(copy, say)
+
+
 class Meddler:
     """An archive beside which something happens when the rows of images are in it, and before any object is copied."""
 
@@ -262,6 +296,27 @@ class TestBackup:
         async with operating(settings_of(again)) as application:
             diagnosis = await application.doctor.examine()
         assert (diagnosis.images, diagnosis.blobs) == (0, 0)
+
+    async def test_rows_for_which_there_is_no_table_are_refused(self, places, filled):
+        data, copy, again = places
+        await back_up(data, copy)
+        change_manifest(copy, lambda manifest: manifest["tables"].update(albums=3))
+        with pytest.raises(ValueError, match="rows of albums"):
+            await put_back(again, copy)
+
+    @pytest.mark.parametrize("revision", ["0001_images_blobs_jobs", "0002_accounts", "0003_names_of_images"])
+    async def test_a_copy_by_an_older_version_comes_back(self, places, filled, revision):
+        data, copy, again = places
+        await back_up(data, copy)
+        make_older(copy, revision)
+        await put_back(again, copy)
+        public = [address for image in filled.images[:PICTURES] for address in (image["url"], image["thumbnail_url"])]
+        async with operating(settings_of(again)) as application:
+            assert (await application.doctor.examine()).clean
+        async with client_of(settings_of(again)) as client:
+            for address in public:
+                assert (await client.get(address)).content == filled.bytes[address]
+            await uploaded(client, pictures.jpeg(64, 64, seed=99))
 
     async def test_the_collector_goes_on_when_a_copy_died(self, places, filled):
         data, _, _ = places

@@ -1,21 +1,20 @@
 """Settings in, wired services out: the only place that knows which adapter stands behind which port."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from chitram.adapters.codec.sandbox import SandboxedCodec
-from chitram.adapters.db import migrate
 from chitram.adapters.jobs.execution import WORK_SLICE
 from chitram.adapters.jobs.sweeping import SWEEP_TIMEOUT
 from chitram.adapters.jobs.work import Work
+from chitram.bootstrap.decoding import start_codec
 from chitram.bootstrap.foundation import Foundation, lay_foundation, rehearse
 from chitram.bootstrap.preparation import (
     StartupError,
     load_secret,
     migrate_schema,
     prepare,
+    require_current_schema,
     schema_revision,
     startup_errors,
 )
@@ -24,7 +23,7 @@ from chitram.bootstrap.wiring import Application, wire
 from chitram.bootstrap.working import job_timeout, make_work, open_dispatch, worker_app, worker_intervals
 from chitram.observability import Metrics
 from chitram.ports.patience import background
-from chitram.settings import MEBIBYTE, Settings
+from chitram.settings import Settings
 
 __all__ = [
     "SWEEP_TIMEOUT",
@@ -63,9 +62,7 @@ async def operating(settings: Settings) -> AsyncIterator[Application]:
     """The application for one command: nothing runs beside it, and no request waits for it."""
     async with AsyncExitStack() as stack:
         stack.enter_context(background())
-        with startup_errors("DATABASE_URL"):
-            if migrate.pending(settings.database_url):
-                raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
+        require_current_schema(settings)
         # A server decodes in other processes only, so it need not carry the imaging libraries.
         from chitram.adapters.codec.inline import InProcessCodec  # noqa: PLC0415
 
@@ -79,7 +76,7 @@ async def operating(settings: Settings) -> AsyncIterator[Application]:
 async def running(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Application]:
     """The application of a server: decode sandbox, job runner and sweepers are at work until the context ends."""
     async with AsyncExitStack() as stack:
-        codec = await _start_codec(settings, stack, metrics=metrics, workers=settings.decode.workers)
+        codec = await start_codec(settings, stack, metrics=metrics, workers=settings.decode.workers)
         found = await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True)
         application = _wired(found, stack, watch=True)
         stack.push_async_callback(application.thumbnails.aclose)
@@ -95,7 +92,7 @@ async def working(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Work
     """What one process of a worker does: one thing at a time, each decode behind the same walls as in a server."""
     async with AsyncExitStack() as stack:
         stack.enter_context(background())
-        codec = await _start_codec(settings, stack, metrics=metrics, workers=1)
+        codec = await start_codec(settings, stack, metrics=metrics, workers=1)
         # Others cache what jobs change, so they have to know that this process is there.
         found = await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True)
         application = _wired(found, stack, watch=False)
@@ -106,19 +103,3 @@ async def working(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Work
 
 def _wired(found: Foundation, stack: AsyncExitStack, *, watch: bool) -> Application:
     return wire(found, open_dispatch(found, stack, watch=watch))
-
-
-async def _start_codec(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, workers: int) -> SandboxedCodec:
-    """The decode sandbox with so many processes; 0: as many as there are cores."""
-    decode = settings.decode
-    codec = await SandboxedCodec.start(
-        workers=workers or os.cpu_count() or 1,
-        memory_bytes=decode.memory_mb * MEBIBYTE,
-        cpu_seconds=decode.cpu_seconds,
-        wall_seconds=decode.timeout,
-        recycle_after=decode.recycle_after,
-        strip_metadata=settings.uploads.strip_metadata,
-    )
-    stack.push_async_callback(codec.aclose)
-    metrics.watch_codec(codec.stats)
-    return codec

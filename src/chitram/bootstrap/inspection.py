@@ -2,15 +2,17 @@
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chitram.adapters.blobs.threads import DiskThreads
-from chitram.adapters.db import migrate
 from chitram.adapters.memory.clock import SystemClock
 from chitram.bootstrap.databases import open_database
-from chitram.bootstrap.preparation import StartupError, startup_errors
+from chitram.bootstrap.decoding import budget_of, start_codec
+from chitram.bootstrap.demo import demo_pictures
+from chitram.bootstrap.preparation import StartupError, require_current_schema, schema_revision, startup_errors
 from chitram.bootstrap.stores import open_store
 from chitram.domain.errors import ChitramError, ServiceUnavailable
 from chitram.observability import Metrics
@@ -56,10 +58,9 @@ async def _directory(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
+    await asyncio.to_thread(require_current_schema, settings)
+    revision = await asyncio.to_thread(schema_revision, settings)
     with startup_errors("DATABASE_URL"):
-        revision = await asyncio.to_thread(migrate.current, settings.database_url)
-        if await asyncio.to_thread(migrate.pending, settings.database_url):
-            raise StartupError(f"the schema is at {revision or 'nothing'}, not up to date: run `chitram migrate`")
         async with AsyncExitStack() as stack:
             database = await open_database(settings, stack, metrics=Metrics())
             await database.check()
@@ -89,7 +90,7 @@ async def _redis(settings: Settings) -> str:
     with startup_errors("REDIS_URL"):
         client = RedisClient(address, timeout=settings.redis.timeout, clock=SystemClock(), observer=Metrics())
     try:
-        await client.call("SET", f"{settings.cache.key_prefix}:check", "1", "PX", 1000)
+        await client.check(settings.cache.key_prefix)
     except RedisUnavailableError as error:
         raise StartupError(f"REDIS_URL: it does not answer, or takes no changes ({error})") from error
     finally:
@@ -112,9 +113,13 @@ async def _workers(settings: Settings) -> str:
 
 
 async def _decoder(settings: Settings) -> str:
-    # What decodes is of no use to the rest of this.
-    from chitram.adapters.codec.inline import InProcessCodec  # noqa: PLC0415
-
-    codec = InProcessCodec(strip_metadata=settings.uploads.strip_metadata)
-    await codec.aclose()
-    return "its libraries are the ones that it needs"
+    """A picture through the same walls as in a server."""
+    (picture,) = demo_pictures(1)
+    async with AsyncExitStack() as stack:
+        codec = await start_codec(settings, stack, metrics=Metrics(), workers=1)
+        with tempfile.TemporaryFile() as file:
+            file.write(picture.data)
+            file.flush()
+            budget = replace(budget_of(settings), content_types=frozenset({"image/jpeg"}))
+            made = await codec.ingest(file.fileno(), budget=budget)
+    return f"makes {len(made.rendered.thumbnails)} thumbnails of a picture"

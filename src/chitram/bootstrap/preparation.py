@@ -27,19 +27,27 @@ def prepare(settings: Settings) -> None:
     if not settings.app.read_only:
         migrate_schema(settings)
         return
-    with startup_errors("DATABASE_URL"):
-        if migrate.pending(settings.database_url):
-            raise StartupError("READ_ONLY: the schema is not up to date, and nothing may be changed now")
+    require_current_schema(settings)
 
 
-def migrate_schema(settings: Settings, *, down_to: str | None = None) -> None:
-    """Bring the schema up to date, or down to a revision. StartupError when that is not possible."""
+def migrate_schema(settings: Settings, *, up_to: str = "head", down_to: str | None = None) -> None:
+    """Bring the schema up or down to a revision. StartupError when that is not possible."""
     with startup_errors("DATABASE_URL"):
         settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         if down_to is None:
-            migrate.upgrade(settings.database_url)
+            migrate.upgrade(settings.database_url, revision=up_to)
         else:
             migrate.downgrade(settings.database_url, down_to)
+
+
+def require_current_schema(settings: Settings) -> None:
+    """StartupError unless the schema is the one that this version of the program works with."""
+    with startup_errors("DATABASE_URL"):
+        if not migrate.pending(settings.database_url):
+            return
+    if settings.app.read_only:
+        raise StartupError("READ_ONLY: the schema is not up to date, and nothing may be changed now")
+    raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
 
 
 def schema_revision(settings: Settings) -> str | None:

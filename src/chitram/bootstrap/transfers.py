@@ -12,10 +12,15 @@ from chitram.adapters.archive.directory import DirectoryArchive
 from chitram.adapters.blobs.local import LocalBlobStore
 from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
-from chitram.adapters.db import migrate
 from chitram.adapters.memory.clock import SystemClock, SystemIdentifiers
 from chitram.bootstrap.databases import open_database
-from chitram.bootstrap.preparation import SECRET_FILE, StartupError, migrate_schema, startup_errors
+from chitram.bootstrap.preparation import (
+    SECRET_FILE,
+    StartupError,
+    migrate_schema,
+    require_current_schema,
+    startup_errors,
+)
 from chitram.bootstrap.stores import open_store
 from chitram.observability import Metrics
 from chitram.ports.archive import Manifest
@@ -46,10 +51,8 @@ async def moving_rows(settings: Settings, *, target_url: str) -> AsyncIterator[R
     target = with_database(settings, target_url)
     if target.database_url == settings.database_url:
         raise StartupError("DATABASE_URL: that is the database which is in use already")
-    with startup_errors("DATABASE_URL"):
-        if migrate.pending(settings.database_url):
-            raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
-        migrate.upgrade(target.database_url)
+    require_current_schema(settings)
+    migrate_schema(target)
     async with AsyncExitStack() as stack:
         stack.enter_context(background())
         metrics = Metrics()
@@ -85,9 +88,8 @@ async def backing_up(settings: Settings, directory: Path) -> AsyncIterator[Backu
     async with AsyncExitStack() as stack:
         stack.enter_context(background())
         metrics, threads = Metrics(), _threads(stack)
+        require_current_schema(settings)
         with startup_errors("DATABASE_URL"):
-            if migrate.pending(settings.database_url):
-                raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
             database = await open_database(settings, stack, metrics=metrics)
             blobs = await open_store(settings, stack, metrics=metrics, threads=threads, database=database)
         copies = LocalBlobStore(directory / OBJECTS, threads=threads)
@@ -122,9 +124,8 @@ async def restoring(settings: Settings, directory: Path, manifest: Manifest) -> 
     async with AsyncExitStack() as stack:
         stack.enter_context(background())
         metrics, threads = Metrics(), _threads(stack)
+        migrate_schema(settings, up_to=manifest.revision)
         with startup_errors("DATABASE_URL"):
-            settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-            migrate.upgrade(settings.database_url, revision=manifest.revision)
             database = await open_database(settings, stack, metrics=metrics)
             await take_over(database, manifest)
             blobs = await open_store(settings, stack, metrics=metrics, threads=threads, database=database, new=True)

@@ -10,10 +10,11 @@ from chitram.adapters.jobs.sweeping import Sweep
 from chitram.adapters.memory.cache import MemoryByteCache
 from chitram.adapters.observed import ObservedByteCache
 from chitram.bootstrap import account_services
+from chitram.bootstrap.decoding import budget_of
 from chitram.bootstrap.foundation import Foundation
 from chitram.bootstrap.working import Dispatch, embedded, make_runner, make_sweeps
 from chitram.domain.jobs import JobKind
-from chitram.domain.media import FORMATS, Budget
+from chitram.domain.media import FORMATS
 from chitram.observability import Metrics
 from chitram.ports.audit import Audit
 from chitram.ports.blobs import BlobStore
@@ -81,16 +82,6 @@ class Application:
     runner: EmbeddedRunner
 
 
-def _budget(settings: Settings) -> Budget:
-    uploads = settings.uploads
-    return Budget(
-        content_types=frozenset(uploads.allowed_content_types),
-        max_pixels=uploads.max_pixels,
-        max_frames=uploads.max_frames,
-        max_total_pixels=uploads.max_total_pixels,
-    )
-
-
 def wire(found: Foundation, dispatch: Dispatch | None = None) -> Application:
     """Every service on its foundation. Nothing runs yet. Jobs are for this process unless `dispatch` says otherwise."""
     dispatch = dispatch or embedded()
@@ -142,7 +133,7 @@ def _thumbnails(found: Foundation, signal: JobSignal) -> Thumbnails:
     memory = ObservedByteCache(cache, count=lambda result: metrics.thumbnail_cache_asked(hit=result == "hit"))
     return Thumbnails(
         # What is stored was accepted once; settings of today must not make it undecodable.
-        budget=replace(_budget(found.settings), content_types=frozenset(FORMATS)),
+        budget=replace(budget_of(found.settings), content_types=frozenset(FORMATS)),
         database=found.database,
         blobs=found.blobs,
         staging=found.staging,
@@ -243,7 +234,7 @@ def _admission(found: Foundation) -> Admission:
 def _uploads(found: Foundation, signal: JobSignal) -> Uploads:
     uploads = found.settings.uploads
     policy = UploadPolicy(
-        budget=_budget(found.settings),
+        budget=budget_of(found.settings),
         default_visibility=uploads.default_visibility,
         render_inline=found.settings.render_inline,
         quota=account_services.quota(found.settings),

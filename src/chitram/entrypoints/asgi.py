@@ -234,7 +234,8 @@ def _announce(application: Application) -> None:
     logger.info("Chitram %s, %s", __version__, settings.app.env)
     if settings.app.read_only:
         logger.warning("Read-only: every change is refused, no job and no sweep runs")
-    logger.info("Database: SQLite, WAL, every commit synced to disk")
+    database = "PostgreSQL" if settings.on_postgresql else "SQLite, WAL, every commit synced to disk"
+    logger.info("Database: %s", database)
     logger.info("Storage: %s", application.blobs.name)
     logger.info("Cache: %s", application.cache.backend)
     backend = "Redis-backed" if application.limiter.backend == "redis" else application.limiter.backend

@@ -3,12 +3,19 @@
 import asyncio
 import contextlib
 import json
+import pickle
 from collections.abc import AsyncIterator
 
 import pytest
 import uvicorn
 
-from chitram.entrypoints.support.protocol import MAX_HEAD_BYTES, MAX_HEADER_FIELDS, Connections, guarded_protocol
+from chitram.entrypoints.support.protocol import (
+    MAX_HEAD_BYTES,
+    MAX_HEADER_FIELDS,
+    Connections,
+    GuardedProtocol,
+    guarded_protocol,
+)
 from tests.factories.listening import listening
 
 HEAD = b"GET /%s HTTP/1.1\r\nHost: h\r\n"
@@ -319,3 +326,12 @@ class TestTargets:
             status, _, body = await connection.answer()
             assert (status, json.loads(body)["detail"]["code"]) == (400, "INVALID_REQUEST")
             assert await connection.is_closed()
+
+
+def test_another_process_gets_one_with_the_same_limits():
+    protocol = guarded_protocol(per_address=7, exempt=("192.0.2.1",), head_timeout=3.5)
+    handed_over = pickle.loads(pickle.dumps(protocol))
+    assert handed_over is not protocol
+    assert handed_over.head_timeout == 3.5
+    assert handed_over.settings == {"per_address": 7, "exempt": ("192.0.2.1",), "head_timeout": 3.5}
+    assert issubclass(handed_over, GuardedProtocol)

@@ -17,6 +17,12 @@ from chitram.ports.repositories.rows import Row
 _NOT_COPIED = frozenset({leases.name, identity_table.name})
 _TABLES = {table.name: table for table in metadata.sorted_tables if table.name not in _NOT_COPIED}
 
+#: Dialect → what names the tables that there are.
+_CATALOGUES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+    "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+}
+
 
 class SqlRowRepository:
     """ports.repositories.rows.RowRepository on one transaction."""
@@ -24,8 +30,10 @@ class SqlRowRepository:
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
 
-    def tables(self) -> Sequence[str]:
-        return tuple(_TABLES)
+    async def tables(self) -> Sequence[str]:
+        catalogue = _CATALOGUES[self._statements.dialect]
+        there = {name for (name,) in await self._statements.rows(text(catalogue))}
+        return tuple(name for name in _TABLES if name in there)
 
     async def count(self, table: str) -> int:
         row = await self._statements.first(select(func.count()).select_from(_TABLES[table]))
@@ -55,13 +63,13 @@ class SqlRowRepository:
         await self._statements.change_each(insert(asked), values)
 
     async def clear(self) -> None:
-        for table in reversed(_TABLES.values()):
-            await self._statements.change(delete(table))
+        for name in reversed(await self.tables()):
+            await self._statements.change(delete(_TABLES[name]))
 
     async def settle(self, *, identity: str) -> None:
         if self._statements.dialect == "postgresql":
-            for table in _TABLES.values():
-                await self._count_on(table)
+            for name in await self.tables():
+                await self._count_on(_TABLES[name])
         await self._statements.change(delete(identity_table))
         await self._statements.change(insert(identity_table).values(id=identity))
 

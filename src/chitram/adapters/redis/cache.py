@@ -112,7 +112,7 @@ class RedisRecordCache:
     async def check(self) -> bool:
         """Whether Redis answers and can be written to."""
         try:
-            await self._client.call("SET", f"{self._prefix}:check", "1", "PX", 1000)
+            await self._client.check(self._prefix)
         except RedisUnavailableError:
             return False
         return True

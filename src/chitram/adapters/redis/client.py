@@ -66,6 +66,10 @@ class RedisClient:
         """The answer to one command. RedisUnavailableError."""
         return await self._guarded(lambda link: link.call(*arguments))
 
+    async def check(self, prefix: str) -> None:
+        """RedisUnavailableError unless it answers and takes changes to keys that begin with `prefix`."""
+        await self.call("SET", f"{prefix}:check", "1", "PX", 1000)
+
     async def evaluate(
         self, script: Script, *, keys: Sequence[str], arguments: Sequence[str | bytes | int] = ()
     ) -> Reply:

@@ -8,8 +8,8 @@ Row = Mapping[str, object]
 
 
 class RowRepository(Protocol):
-    def tables(self) -> Sequence[str]:
-        """Every table that a copy has to have, those first that others refer to."""
+    async def tables(self) -> Sequence[str]:
+        """Every table that a copy has to have, those first that others refer to; an older schema has fewer."""
         ...
 
     async def count(self, table: str) -> int: ...

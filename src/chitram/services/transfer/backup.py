@@ -94,7 +94,7 @@ class Backup:
         tables: dict[str, int] = {}
         objects: list[Expected] = []
         async with self._database.read() as view:
-            for table in view.rows.tables():
+            for table in await view.rows.tables():
                 tables[table] = 0
                 async for rows in _all(view, table):
                     await self._archive.write(table, rows)
@@ -160,7 +160,10 @@ class Restore:
                 await self._mover.copy(expected, transfer=transfer)
                 progress(1)
         async with self._database.begin() as work:
-            for table in work.rows.tables():
+            tables = await work.rows.tables()
+            if unknown := sorted(manifest.tables.keys() - tables):
+                raise ValueError(f"the backup has rows of {', '.join(unknown)}, for which its schema has no table")
+            for table in tables:
                 await self._insert(work, table, promised=manifest.tables.get(table, 0))
             await work.rows.settle(identity=manifest.identity)
         missing = [*transfer.missing, *transfer.damaged]
@@ -188,7 +191,7 @@ async def take_over(database: Database, manifest: Manifest) -> None:
 async def require_empty(database: Database) -> None:
     """NotEmptyError when any table has rows."""
     async with database.read() as view:
-        for table in view.rows.tables():
+        for table in await view.rows.tables():
             if await view.rows.count(table):
                 raise NotEmptyError(f"The database has rows in {table} already.")
 

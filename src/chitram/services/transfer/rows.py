@@ -28,7 +28,7 @@ class RowMover:
     async def total(self) -> int:
         """How many rows there are to copy."""
         async with self._source.read() as view:
-            return sum([await view.rows.count(table) for table in view.rows.tables()])
+            return sum([await view.rows.count(table) for table in await view.rows.tables()])
 
     async def copy(self, *, progress: Progress) -> Mapping[str, int]:
         """Table → rows. NotEmptyError when the target holds something else; `progress` hears of each row at the target.
@@ -36,7 +36,7 @@ class RowMover:
         The target gets the source's identity last: until then no server takes it for the owner of the store.
         """
         async with self._source.read() as view:
-            tables = view.rows.tables()
+            tables = await view.rows.tables()
         copied = {table: await self._copy_table(table, progress=progress) for table in tables}
         async with self._target.begin() as work:
             await work.rows.settle(identity=await self._source.identity())
@@ -45,7 +45,7 @@ class RowMover:
     async def differences(self) -> list[str]:
         """Tables whose rows are not the same on both sides, by number or by hash; empty when all is well."""
         async with self._source.read() as view:
-            tables = view.rows.tables()
+            tables = await view.rows.tables()
         return [table for table in tables if await digest(self._source, table) != await digest(self._target, table)]
 
     async def _copy_table(self, table: str, *, progress: Progress) -> int:
