@@ -23,6 +23,9 @@ pytest_plugins = (
     "tests.services.valkey",
 )
 
+#: Folders of tests that do not count for coverage.
+UNWATCHED = {"architecture", "browser", "docs", "faults", "properties"}
+
 #: How long a process that was told to end may take to be gone before the test that started it fails, in seconds.
 SETTLING_TIME = 5.0
 
@@ -53,6 +56,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.slow)
+        # What these run is somewhere else, or is seen by others too, and to be watched costs them half their speed.
+        if not UNWATCHED.isdisjoint(item.path.parts):
+            item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
             item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
 
