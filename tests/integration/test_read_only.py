@@ -73,8 +73,11 @@ async def test_people_get_a_page_that_says_so(tmp_path):
     prepare(settings_of(tmp_path, read_only=False))
     async with client_of(settings_of(tmp_path, read_only=True)) as client:
         answer = await client.post("/login", headers={"Accept": "text/html"}, data={"email": "x", "password": "y"})
+        pages = [(await client.get(path)).text for path in ("/", "/upload", "/login")]
     assert answer.status_code == 503
     assert "Nothing can be changed now" in answer.text
+    assert ">This server is being worked on." in answer.text
+    assert ['notice-warning mb-6">This server is being worked on.' in page for page in pages] == [True] * 3
 
 
 async def test_no_transaction_that_could_write_begins(tmp_path):

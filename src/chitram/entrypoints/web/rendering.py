@@ -127,6 +127,7 @@ class Pages:
         shown = {
             "user": viewer.user,
             "registration": application.settings.accounts.registration,
+            "read_only": application.settings.app.read_only,
             "csrf_token": application.authentication.csrf_token(session.id) if session else "",
             "current": "",
             "notices": (),
