@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="Chitram" \
       org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 chitram \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin chitram \
-    && install -d -o 10001 -g 10001 -m 0750 /data
+    && install -d -o 10001 -g 10001 -m 0750 /data /store
 COPY --from=build /opt/chitram /opt/chitram
 ENV PATH=/opt/chitram/bin:$PATH \
     DATA_DIR=/data \

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from urllib.parse import urlsplit
 
 from tests.services.nginx import Nginx, certificate, nginx
@@ -20,9 +19,9 @@ from tests.services.processes import Service, accepts, free_port, running
 from benchmarks.rig.fetching import fetch
 from benchmarks.rig.photographs import generated
 from benchmarks.rig.servers import Running, chitram
-from benchmarks.rig.tables import machine, ratio, spread, table, verdict
+from benchmarks.rig.tables import machine, ratio, verdict
 from benchmarks.rig.uploading import connect, upload
-from benchmarks.rig.wrk import Load, wrk
+from benchmarks.rig.wrk import Load, load_table, wrk
 
 TARGET = 0.90
 _BARE = """daemon off; master_process off; worker_processes 1; pid {root}/nginx.pid; error_log {root}/error.log; {user}
@@ -131,14 +130,7 @@ def host(name: str) -> dict[str, str]:
 
 def report(loads: dict[str, list[Load]]) -> None:
     """Print the figures and their ratios."""
-    print(
-        table(["", "requests/s", "CPU us of it", "median ms", "p99 ms", "failures"], [
-            [name, spread([load.rate for load in found]), f"{median(load.cpu for load in found) * 1e6:.0f}",
-             f"{median(load.median for load in found) * 1e3:.2f}", f"{median(load.p99 for load in found) * 1e3:.1f}",
-             str(sum(load.failures for load in found))]
-            for name, found in loads.items()
-        ])
-    )  # fmt: skip
+    print(load_table(loads))
     limit, lease, plain, ours = ([load.rate for load in found] for found in loads.values())
     print(f"with a lease, of the limit: {verdict(ratio(lease, limit), at_least=TARGET)}")
     print(f"with a lease {ratio(lease, plain):.1f} times as without, {ratio(lease, ours):.1f} times our server alone")

@@ -12,16 +12,15 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 
 from benchmarks.peers import framework, plain
 from benchmarks.rig.fetching import fetch, fetch_all
 from benchmarks.rig.photographs import generated
 from benchmarks.rig.rows import image_id, prepare_data
 from benchmarks.rig.servers import Running, asgi, chitram
-from benchmarks.rig.tables import machine, ratio, spread, table, verdict
+from benchmarks.rig.tables import machine, ratio, verdict
 from benchmarks.rig.uploading import connect, upload
-from benchmarks.rig.wrk import Load, wrk, zipf_script
+from benchmarks.rig.wrk import Load, load_table, wrk, zipf_script
 
 TARGET = 0.60
 ROWS = 10_000
@@ -69,13 +68,7 @@ def upload_one(server: Running) -> str:
 
 def report(loads: dict[str, list[Load]]) -> None:
     """Print the figures and their ratios."""
-    rows = [
-        [name, spread([load.rate for load in found]), f"{median(load.cpu for load in found) * 1e6:.0f}",
-         f"{median(load.median for load in found) * 1e3:.2f}", f"{median(load.p99 for load in found) * 1e3:.1f}",
-         str(sum(load.failures for load in found))]
-        for name, found in loads.items()
-    ]  # fmt: skip
-    print(table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures"], rows))
+    print(load_table(loads))
     constant, cached, driver, uncached, peer = ([load.rate for load in found] for found in loads.values())
     print(f"cached, of the limit: {verdict(ratio(cached, constant), at_least=TARGET)}")
     print(f"uncached, of the limit: {verdict(ratio(uncached, driver), at_least=TARGET)}")

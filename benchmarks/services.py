@@ -32,22 +32,11 @@ from benchmarks.rig.rows import image_id, prepare_data
 from benchmarks.rig.servers import Running, asgi, chitram
 from benchmarks.rig.tables import machine, ratio, spread, table
 from benchmarks.rig.uploading import Burst, burst, connect, upload
-from benchmarks.rig.wrk import Load, wrk, zipf_script
+from benchmarks.rig.wrk import Load, load_table, paths_script, wrk, zipf_script
 
 ROWS = 10_000
 PATH = "/api/v1/images/"
 PATIENT = {"DB_STATEMENT_TIMEOUT_SECONDS": "10", "DB_POOL_TIMEOUT_SECONDS": "10", "DB_CONNECT_TIMEOUT_SECONDS": "10"}
-
-
-def in_order(path: Path, paths: Sequence[str]) -> Path:
-    """A script at `path` that asks for each of `paths` once, and then again."""
-    lines = ",\n".join(f'"{each}"' for each in paths)
-    path.write_text(
-        f"local paths = {{\n{lines}\n}}\nlocal n = 0\n"
-        "request = function()\n  n = n % #paths + 1\n  return wrk.format('GET', paths[n])\nend\n",
-        encoding="utf-8",
-    )
-    return path
 
 
 def rows(root: Path, *, rounds: int, seconds: float) -> None:
@@ -62,7 +51,7 @@ def rows(root: Path, *, rounds: int, seconds: float) -> None:
         subprocess.run(command("migrate-db"), env=clean_environment(**data), check=True, stdout=subprocess.DEVNULL)
         (root / "plain").mkdir()
         paths = [PATH + image_id(number) for number in range(1, ROWS + 1)]
-        zipf, each = zipf_script(root / "zipf.lua", paths), in_order(root / "each.lua", paths)
+        zipf, each = zipf_script(root / "zipf.lua", paths), paths_script(root / "each.lua", paths)
         settings = {"DATABASE_URL": url, **PATIENT}
         cases: dict[str, tuple[Running, Path, Callable[[], object]]] = {
             "SQLite, no cache": (
@@ -84,7 +73,7 @@ def rows(root: Path, *, rounds: int, seconds: float) -> None:
             for name, (server, script, before) in cases.items():
                 before()
                 loads[name].append(wrk(server, paths[0], seconds=seconds, script=script))
-        report(loads)
+        print(load_table(loads))
         rates = {name: [load.rate for load in found] for name, found in loads.items()}
         print(f"PostgreSQL of SQLite: {ratio(rates['PostgreSQL, no cache'], rates['SQLite, no cache']):.2f}")
         print(f"HIT of MISS: {ratio(rates['PostgreSQL, Redis HIT'], rates['PostgreSQL, Redis MISS']):.2f}")
@@ -117,7 +106,7 @@ def originals(root: Path, *, rounds: int, seconds: float) -> None:
             for name, (server, path) in cases.items():
                 loads[name].append(wrk(server, path(), seconds=seconds))
         print(f"an original of {len(picture) // 1000} kB")
-        report(loads)
+        print(load_table(loads))
         rates = {name: [load.rate for load in found] for name, found in loads.items()}
         itself = ratio(rates["S3 through us"], rates["signed link: the S3 service"])
         print(f"through us of the S3 service itself: {itself:.2f}")
@@ -171,18 +160,6 @@ def uploads(root: Path, *, rounds: int, number: int) -> None:
         rates = {name: [1 / each.median for each in found] for name, found in bursts.items()}
         times = ratio(rates["background"], rates["inline"])
         print(f"background answers {times:.1f} times as fast; its worker goes on meanwhile")
-
-
-def report(loads: dict[str, list[Load]]) -> None:
-    """Print the figures."""
-    print(
-        table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures"], [
-            [name, spread([load.rate for load in found]), f"{median(load.cpu for load in found) * 1e6:.0f}",
-             f"{median(load.median for load in found) * 1e3:.2f}", f"{median(load.p99 for load in found) * 1e3:.1f}",
-             str(sum(load.failures for load in found))]
-            for name, found in loads.items()
-        ])
-    )  # fmt: skip
 
 
 def main(argv: Sequence[str] = ()) -> None:

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from benchmarks.peers import framework
 from benchmarks.rig.fetching import fetch
 from benchmarks.rig.photographs import photographs
 from benchmarks.rig.servers import Running, asgi, chitram, nginx
-from benchmarks.rig.tables import machine, ratio, spread, table, verdict
+from benchmarks.rig.tables import machine, ratio, verdict
 from benchmarks.rig.uploading import connect, upload
-from benchmarks.rig.wrk import Load, wrk
+from benchmarks.rig.wrk import Load, load_table, wrk
 
 #: Bytes of the thumbnail that is asked for, about.
 TYPICAL = 20_000
@@ -85,22 +84,9 @@ def run(contest: Contest, *, rounds: int, seconds: float) -> dict[str, list[Load
 
 def report(contest: Contest, loads: dict[str, list[Load]]) -> None:
     """Print the figures and their ratios."""
-    rates = {name: [load.rate for load in found] for name, found in loads.items()}
-    limit, ours, peer = rates.values()
-    rows = [
-        [
-            name,
-            spread([load.rate for load in found]),
-            f"{median(load.cpu for load in found) * 1e6:.0f}",
-            f"{median(load.median for load in found) * 1e3:.2f}",
-            f"{median(load.p99 for load in found) * 1e3:.1f}",
-            str(sum(load.failures for load in found)),
-            f"{ratio(rates[name], limit):.2f}",
-        ]
-        for name, found in loads.items()
-    ]
+    limit, ours, peer = ([load.rate for load in found] for found in loads.values())
     print(f"\n{contest.name}, {contest.size:,} bytes")
-    print(table(["", "requests/s", "CPU us", "median ms", "p99 ms", "failures", "of limit"], rows))
+    print(load_table(loads, limit=next(iter(loads))))
     print(f"{ratio(ours, peer):.1f} times the peer")
     print(f"of the limit: {verdict(ratio(ours, limit), at_least=TARGETS[contest.name])}")
 

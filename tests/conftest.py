@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import ssl
 import time
 from collections.abc import Iterator
@@ -61,6 +62,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
             item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """The thousands of tests stay until the end: no collection of garbage has to look at them again."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks.rig.servers import Running
+from benchmarks.rig.tables import ratio, spread, table
 
 #: Requests of a script before it begins anew.
 _DRAWN = 50_000
@@ -72,17 +74,40 @@ def wrk(
     )
 
 
-def zipf_script(path: Path, paths: Sequence[str], *, seed: int = 3) -> Path:
-    """A script at `path` that asks for `paths` at random, the n-th one n times as rarely as the first."""
-    weights = [1 / (rank + 1) for rank in range(len(paths))]
-    drawn = random.Random(seed).choices(paths, weights, k=_DRAWN)
-    lines = ",\n".join(f'"{drawn_path}"' for drawn_path in drawn)
+def load_table(loads: Mapping[str, Sequence[Load]], *, limit: str = "") -> str:
+    """Rounds by the name of their server; `limit` names the server whose share the others' rates are given as."""
+    head = ["", "requests/s", "CPU us", "median ms", "p99 ms", "failures"] + (["of limit"] if limit else [])
+    rates = {name: [load.rate for load in found] for name, found in loads.items()}
+    rows = [
+        [
+            name,
+            spread(rates[name]),
+            f"{median(load.cpu for load in found) * 1e6:.0f}",
+            f"{median(load.median for load in found) * 1e3:.2f}",
+            f"{median(load.p99 for load in found) * 1e3:.1f}",
+            str(sum(load.failures for load in found)),
+            *([f"{ratio(rates[name], rates[limit]):.2f}"] if limit else []),
+        ]
+        for name, found in loads.items()
+    ]
+    return table(head, rows)
+
+
+def paths_script(path: Path, paths: Sequence[str]) -> Path:
+    """A script at `path` that asks for each of `paths` in turn, and then again."""
+    lines = ",\n".join(f'"{each}"' for each in paths)
     path.write_text(
         f"local paths = {{\n{lines}\n}}\nlocal n = 0\n"
         "request = function()\n  n = n % #paths + 1\n  return wrk.format('GET', paths[n])\nend\n",
         encoding="utf-8",
     )
     return path
+
+
+def zipf_script(path: Path, paths: Sequence[str], *, seed: int = 3) -> Path:
+    """A script at `path` that asks for `paths` at random, the n-th one n times as rarely as the first."""
+    weights = [1 / (rank + 1) for rank in range(len(paths))]
+    return paths_script(path, random.Random(seed).choices(paths, weights, k=_DRAWN))
 
 
 def _latency(said: str, share: str) -> float:

@@ -30,7 +30,9 @@ OF_IMAGES = {
     "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH", "FLOWER_PERSISTENT"},
     "nginx": {"NGINX_ENVSUBST_FILTER"} | placeholders(TEMPLATE.read_text(encoding="utf-8")),
 }
-OF_THE_FILES = {"CHITRAM_BASE", "CHITRAM_IMAGE", "CHITRAM_TLS_DIR", "CHITRAM_BODY_LIMIT"} | {
+#: What runs our image: the server, its workers, and commands beside them.
+OURS = ("app", "worker", "tools")
+OF_THE_FILES = {"CHITRAM_BASE", "CHITRAM_IMAGE", "CHITRAM_TLS_DIR", "CHITRAM_ACME_DIR", "CHITRAM_BODY_LIMIT"} | {
     name for service, names in OF_IMAGES.items() if service in ("postgres", "minio", "flower") for name in names
 }
 SECRETS = re.compile(r"PASSWORD|SECRET|BASIC_AUTH|ACCESS_KEY|ROOT_USER")
@@ -60,7 +62,7 @@ def test_there_are_compose_files():
 @pytest.mark.parametrize(("name", "service"), services())
 def test_every_variable_that_a_service_gets_exists(name: str, service: str):
     given = set(compose(name)["services"][service].get("environment", {}))
-    assert given - (SETTINGS | OPTIONS if service in ("app", "worker") else OF_IMAGES[service]) == set()
+    assert given - (SETTINGS | OPTIONS if service in OURS else OF_IMAGES[service]) == set()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -70,10 +72,10 @@ def test_every_variable_that_compose_asks_for_exists(name: str):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_every_setting_reaches_the_server_and_its_workers(name: str):
-    """By the file that holds them all; and workers see what the server sees."""
+def test_every_setting_reaches_the_server_its_workers_and_commands(name: str):
+    """By the file that holds them all; and the others see what the server sees."""
     found = compose(name)["services"]
-    for service in {"app", "worker"} & set(found):
+    for service in set(OURS) & set(found):
         assert found[service]["env_file"] == "../../.env"
         assert found[service]["environment"] == found["app"]["environment"]
 
@@ -98,7 +100,8 @@ def test_only_the_proxy_is_reached_from_outside(name: str):
     found = compose(name)
     assert [service for service, content in found["services"].items() if "ports" in content] == ["nginx"]
     for service, content in found["services"].items():
-        networks = set(content["networks"])
+        networks = set(content.get("networks", ()))
+        assert networks or content["network_mode"] == "none"
         assert "front" not in networks or service in ("app", "nginx")
     if "back" in found["networks"]:
         assert found["networks"]["back"]["internal"] is True
@@ -145,7 +148,65 @@ def test_the_proxy_gets_every_name_of_its_template_and_is_the_one_that_is_truste
     assert found["app"]["environment"]["TRUSTED_PROXIES"] == found["nginx"]["networks"]["front"]["ipv4_address"]
     accel = found["app"]["environment"].get("X_ACCEL_PREFIX")
     assert accel is None or accel == given["CHITRAM_ACCEL_PREFIX"]
-    assert accel is None or "data:/data:ro" in found["nginx"]["volumes"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_proxy_sees_the_store_and_nothing_else_of_ours(name: str):
+    """No secret and no database: it is what strangers speak to."""
+    found = compose(name)["services"]
+    settings, given = found["app"]["environment"], found["nginx"]["environment"]
+    ours = {volume.partition(":")[0]: volume for volume in found["app"]["volumes"]}
+    seen = [volume for volume in found["nginx"]["volumes"] if volume.partition(":")[0] in ours]
+    assert all(volume.endswith(":ro") for volume in found["nginx"]["volumes"])
+    if "X_ACCEL_PREFIX" not in settings:
+        assert seen == []
+        return
+    assert settings["LOCAL_STORAGE_PATH"] == given["CHITRAM_STORAGE"]
+    assert seen == [f"store:{given['CHITRAM_STORAGE']}:ro"]
+    assert ours["store"] == f"store:{given['CHITRAM_STORAGE']}"
+    # A new volume has the rights of the directory in the image that it is laid over.
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (made,) = re.findall(r"install -d -o 10001 -g 10001 -m 0750 (.+)$", image, re.MULTILINE)
+    assert {volume.partition(":")[2] for volume in found["app"]["volumes"]} <= set(made.split())
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_commands_have_what_the_server_has_and_run_beside_it(name: str):
+    """`up` never starts them, and they ask for no address that the server holds."""
+    found = compose(name)["services"]
+    tools = found["tools"]
+    assert tools["profiles"] == ["tools"]
+    assert tools["volumes"] == found["app"]["volumes"]
+    assert tools["image"] == found["app"]["image"]
+    assert "ipv4_address" not in str(tools.get("networks"))
+    assert tools.get("depends_on") == found["app"].get("depends_on")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_certificates_can_be_renewed(name: str):
+    """What the client for certificates leaves on the machine is where nginx looks, and not in memory."""
+    nginx = compose(name)["services"]["nginx"]
+    place = nginx["environment"]["CHITRAM_ACME_DIR"]
+    assert f"${{CHITRAM_ACME_DIR:-/var/www/acme}}:{place}:ro" in nginx["volumes"]
+    assert [mount for mount in nginx["tmpfs"] if place.startswith(mount.partition(":")[0] + "/")] == []
+
+
+@pytest.mark.parametrize("page", ["install-without-containers.md", "run-in-production.md"])
+def test_settings_are_for_the_service_alone(page: str):
+    """nginx's user is in the service's group, and must not read secrets."""
+    text = (ROOT / "docs/how-to" / page).read_text(encoding="utf-8")
+    assert "chown chitram: .env\nchmod 0400 .env\n" in text
+
+
+@pytest.mark.parametrize("page", ["run-with-containers.md", "upgrade.md"])
+def test_commands_of_the_pages_name_services_that_are_there(page: str):
+    text = (ROOT / "docs/how-to" / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"docker compose --env-file \.env -f deploy/compose/(\w+)\.yml (?:exec|run) (.+)", text)
+    assert commands
+    for name, rest in commands:
+        words = iter(rest.split())
+        service = next(word for word in words if not word.startswith("-") and "/" not in word)
+        assert service in compose(name)["services"], rest
 
 
 def test_the_example_of_settings_is_up_to_date():
@@ -191,6 +252,7 @@ def test_the_proxy_believes_nobody_and_keeps_nothing_by_itself():
     assert "proxy_ignore_headers Cache-Control Expires;" in directives
     assert "proxy_cache_use_stale off;" in directives
     assert "proxy_cache_background_update off;" in directives
+    assert "proxy_cache_revalidate off;" in directives
     assert directives.count("server_tokens off;") == directives.count("\nserver {")
     assert directives.count("ssl_protocols TLSv1.2 TLSv1.3;") == directives.count(" ssl http2")
     # One location alone sends files, and only for the server.

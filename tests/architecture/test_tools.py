@@ -29,10 +29,16 @@ def test_missing_packages_are_named(tmp_path: Path):
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
     missing = packages.missing(path=str(tmp_path))
-    assert missing == [package for package, _ in packages.NEEDED.values() if package != "strace"]
+    commands = {wanted: package for wanted, (package, _) in packages.NEEDED.items() if not wanted.startswith("/")}
+    assert missing == [package for command, package in commands.items() if command != "strace"]
     text = packages.explain(missing)
     assert f"apt-get install {' '.join(missing)}" in text
     assert "strace" not in text
+
+
+def test_a_package_may_be_known_by_a_file(tmp_path: Path):
+    needed = {f"{tmp_path}": ("there", "it is"), f"{tmp_path}/module.so": ("not-there", "it is not")}
+    assert packages.missing(needed) == ["not-there"]
 
 
 @pytest.mark.parametrize(("soak", "asked"), [("", []), ("1", ["nodejs", "npm"])])

@@ -120,6 +120,18 @@ async def test_what_a_job_has_dropped_is_gone_for_good(cache: RecordCache):
     await cache.drop([])
 
 
+async def test_cleared_it_knows_nothing_and_takes_nothing_that_was_read_before(cache: RecordCache):
+    many = [f"image{number}" for number in range(1200)] if cache.backend == "redis" else ["image0", "image1"]
+    for image_id in many:
+        await cache.fill(image_id, record(image_id), ticket=await ticket_of(cache, image_id))
+    ticket = await ticket_of(cache, "late")
+    await cache.clear()
+    await cache.fill("late", record("late"), ticket=ticket)
+    assert [image_id for image_id in (*many, "late") if await is_cached(cache, image_id)] == []
+    await cache.fill("one", record("one"), ticket=await ticket_of(cache, "one"))
+    assert await is_cached(cache, "one")
+
+
 async def test_concurrent_misses_may_all_fill(cache: RecordCache):
     first, second = await ticket_of(cache, "one"), await ticket_of(cache, "one")
     await cache.fill("one", record("one"), ticket=first)

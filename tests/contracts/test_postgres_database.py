@@ -271,6 +271,13 @@ class TestFailure:
                 await open_postgresql(url=url)
             assert "hidden" not in str(caught.value)
 
+    async def test_a_password_with_signs_that_end_it_is_not_shown(self):
+        for url in ("postgresql://u:hid/den@127.0.0.1:1/d", "postgresql://u:hid?den@127.0.0.1:1/d"):
+            with pytest.raises((ServiceUnavailable, ValueError)) as caught:
+                await open_postgresql(url=url)
+            shown = f"{caught.value} {getattr(caught.value, 'reason', '')}"
+            assert "hid" not in shown
+
 
 class TestRaces:
     async def test_of_two_that_stand_in_each_others_way_one_goes_on(self, own, database):

@@ -1,5 +1,6 @@
 """Migrations of a database on a server: the same scripts, all or nothing, one process at a time."""
 
+import re
 import subprocess
 import sys
 import time
@@ -84,6 +85,21 @@ def test_a_database_from_the_future_is_left_alone(postgres, name):
         with pytest.raises(migrate.SchemaNewerError, match="9999_later"):
             action(url)
     assert migrate.current(url) == "9999_later"
+
+
+def test_an_account_that_may_make_no_tables_is_told_so(postgres, name):
+    postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "DROP ROLE IF EXISTS guest", database=name)
+    postgres.execute("CREATE ROLE guest LOGIN", database=name)
+    url = re.sub(r"//[^@/]*@", "//guest@", postgres.url(name))
+    with pytest.raises(migrate.MigrationError, match="PostgreSQL refuses: permission denied for schema public"):
+        migrate.upgrade(url)
+
+
+def test_a_revision_that_nobody_knows_is_refused(postgres, name, tmp_path):
+    for url in (postgres.url(name), f"sqlite:///{tmp_path}/unknown.db"):
+        with pytest.raises(migrate.MigrationError, match="9999_later"):
+            migrate.upgrade(url, revision="9999_later")
+    assert (migrate.is_known("9999_later"), migrate.is_known("0001_images_blobs_jobs")) == (False, True)
 
 
 def test_one_that_fails_half_way_leaves_nothing(postgres, name, monkeypatch):

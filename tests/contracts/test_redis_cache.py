@@ -9,13 +9,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from chitram.adapters.db.unit_of_work import SqlDatabase
 from chitram.adapters.memory.clock import ManualClock, SystemClock
 from chitram.adapters.redis.cache import BATCH, TICKET_LIFE, RedisRecordCache
+from chitram.adapters.redis.client import RedisClient
 from chitram.adapters.redis.pending import HEARD_AFTER, MAX_JOBS, TRUSTED_FOR, PendingInvalidations
 from chitram.adapters.redis.records import BLOB_FIELDS, IMAGE_FIELDS, SCHEMA, decode, encode
 from chitram.domain.blobs import Blob, BlobState
@@ -64,6 +65,7 @@ class Process:
 
     cache: RedisRecordCache
     database: SqlDatabase
+    client: "LateAnswers"
 
     async def ticket(self) -> object:
         miss = await self.cache.get(ID)
@@ -94,6 +96,27 @@ class Process:
                 await work.jobs.finish(job.id)
 
 
+Meanwhile = Callable[[], Awaitable[None]]
+
+
+class LateAnswers:
+    """A client of Redis whose next answer to a script comes only when `meanwhile` was done."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+        self.meanwhile: Meanwhile | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def evaluate(self, *arguments: Any, **keywords: Any) -> Any:
+        answer = await self._client.evaluate(*arguments, **keywords)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return answer
+
+
 Start = Callable[..., Awaitable[Process]]
 
 
@@ -104,10 +127,11 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         database = await stack.enter_async_context(open_migrated(tmp_path / "chitram.db"))
 
         async def begin(address: str, *, clock: ManualClock | None = None) -> Process:
-            client = await stack.enter_async_context(redis_client(address))
+            late = LateAnswers(await stack.enter_async_context(redis_client(address)))
             pending = PendingInvalidations(database, clock=clock or SystemClock())
             stack.push_async_callback(pending.aclose)
-            return Process(RedisRecordCache(client, prefix="test", ttl=TTL, pending=pending), database)
+            client = cast("RedisClient", late)
+            return Process(RedisRecordCache(client, prefix="test", ttl=TTL, pending=pending), database, late)
 
         yield begin
 
@@ -261,6 +285,57 @@ async def test_the_database_is_asked_now_and_then_and_not_for_each_hit(start: St
     assert await process.shows("a.jpg")
     clock.advance(timedelta(seconds=TRUSTED_FOR))
     assert await process.shown() is None
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_a_hit_is_judged_by_the_jobs_that_waited_before_redis_was_asked(
+    start: Start, valkey: Valkey, cut_off: Process, heard: bool
+):
+    """Redis gives the old record, then hears of the change, and the job goes: nobody has to have seen it go.
+
+    `heard`: the process has read the list of jobs before, else it does so now; in both cases it reads it again before
+    the answer comes.
+    """
+    valkey.ask("FLUSHALL")
+    clock = ManualClock()
+    process, other = await start(valkey.url, clock=clock), await start(valkey.url, clock=clock)
+    await fill(process)
+    assert await process.shows("a.jpg")
+    await cut_off.leave_job(ID)
+    await cut_off.cache.invalidate([ID])
+    clock.advance(timedelta(seconds=HEARD_AFTER))
+    if heard:
+        assert await process.shown() is None
+
+    async def the_job_runs() -> None:
+        await other.cache.drop([ID])
+        await other.finish_jobs()
+        clock.advance(timedelta(seconds=HEARD_AFTER))
+        assert isinstance(await process.cache.get("image000002"), Miss)
+
+    process.client.meanwhile = the_job_runs
+    assert await process.shown() is None
+    assert process.client.meanwhile is None
+    await fill(process, record(name="b.jpg"))
+    assert await process.shows("b.jpg")
+
+
+async def test_misses_ask_the_database_no_more_often_than_hits(start: Start, valkey: Valkey):
+    valkey.ask("FLUSHALL")
+    clock = ManualClock()
+    process = await start(valkey.url, clock=clock)
+    assert await process.ticket() is not None
+    await process.database.aclose()
+    # Nothing has to be asked, so nobody notices.
+    await fill(process)
+    assert await process.shows("a.jpg")
+
+
+async def test_what_is_not_cached_can_be_filled_in_while_the_database_cannot_say(start: Start, valkey: Valkey):
+    valkey.ask("FLUSHALL")
+    process = await start(valkey.url)
+    await process.database.aclose()
+    assert await process.ticket() is not None
 
 
 async def test_nothing_is_trusted_while_the_database_cannot_say(start: Start, valkey: Valkey):

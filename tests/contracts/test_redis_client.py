@@ -5,13 +5,17 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import ResponseError
 
 from chitram.adapters.breaker import BreakerState
 from chitram.adapters.memory.clock import ManualClock
 from chitram.adapters.redis.client import CONNECTIONS, FAILURES, RedisClient, RedisUnavailableError
-from chitram.adapters.redis.links import Script
+from chitram.adapters.redis.links import Link, LinkPool, Script
 from tests.counts import count
 from tests.factories.redis_clients import RedisNotes, redis_client
 from tests.services.chaos import ChaosProxy, chaos
@@ -252,3 +256,42 @@ async def test_a_cancelled_trial_is_no_verdict(valkey: Valkey, proxy: ChaosProxy
         proxy.reset()
         assert await client.call("PING") == b"PONG"
         assert notes.states[-1] == "closed"
+
+
+async def test_what_is_under_way_when_everything_is_closed_is_closed_when_it_ends(valkey: Valkey):
+    pool = LinkPool(valkey.url, size=3)
+    async with pool.link() as idle:
+        await idle.call("PING")
+    async with pool.link() as busy, pool.link() as other:
+        assert busy is idle
+        await pool.aclose()
+        assert await busy.call("PING") == b"PONG"
+        with pytest.raises(ResponseError):
+            async with pool.link() as late:
+                await late.call("NO-SUCH-COMMAND")
+        assert await other.call("PING") == b"PONG"
+    for link in (busy, other, late):
+        with pytest.raises(LostError):
+            await link.call("PING")
+
+
+async def test_what_is_idle_is_closed_at_once(valkey: Valkey):
+    pool = LinkPool(valkey.url, size=2)
+    async with pool.link() as one, pool.link() as two:
+        pass
+    await pool.aclose()
+    for link in (one, two):
+        with pytest.raises(LostError):
+            await link.call("PING")
+
+
+async def test_closing_does_not_wait_for_the_other_end():
+    """A server that hangs does not take part in ending TLS, and each connection would wait for it."""
+
+    class Deaf:
+        async def disconnect(self, nowait: bool = False) -> None:
+            if not nowait:
+                await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        await Link(cast("AbstractConnection", Deaf())).close()

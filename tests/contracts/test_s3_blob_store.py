@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -156,6 +157,38 @@ async def test_a_large_upload_whose_last_answer_was_lost_has_succeeded(store, st
     await put(store, staging, "blobs/large", LARGE)
     assert await content(store, "blobs/large") == LARGE
     await until(lambda: open_uploads(bucket) == 0)
+
+
+#: What has the first attempt at an upload in parts fail, and leave something open. The driver sends a request up to
+#: three times, and ends the upload itself if it can.
+LEFTOVERS = {
+    "begun-unheard": (3, [Rule("POST", "?uploads", loses_answer, times=3)]),
+    "not-ended": (
+        1,
+        [
+            Rule("POST", "uploadId=", complains(500, "InternalError"), times=3),
+            Rule("DELETE", "uploadId=", complains(500, "InternalError"), times=3),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("left", LEFTOVERS)
+async def test_a_large_upload_that_succeeds_at_the_second_attempt_leaves_nothing_open(
+    store, staging, between, bucket, left
+):
+    requests = S3Requests(bucket.account)
+    another = requests.send("POST", bucket.path("blobs/large.2"), patience=10, query={"uploads": ""})
+    assert another.status == 200
+    between.asked.clear()
+    count, rules = LEFTOVERS[left]
+    between.rules = [replace(rule) for rule in rules]
+    await put(store, staging, "blobs/large", LARGE)
+    assert between.count("POST", "?uploads") == count + 1
+    await until(lambda: open_uploads(bucket) == 1)
+    listed = requests.send("GET", bucket.path(), patience=10, query={"uploads": ""})
+    assert listed.first("Key") == "blobs/large.2", "that is somebody else's"
+    assert await content(store, "blobs/large") == LARGE
 
 
 async def test_a_large_upload_that_is_cancelled_leaves_nothing_open(store, staging, between, bucket):

@@ -266,6 +266,11 @@ async def test_files_are_for_the_owner_and_the_group_whatever_the_mask(staging: 
         os.umask(mask)
 
 
+async def test_what_is_on_its_way_is_for_the_owner_alone(staging: LocalStaging):
+    async with staging.new() as staged:
+        assert staged.path.parent.stat().st_mode & 0o077 == 0
+
+
 async def test_a_sweep_takes_own_files_that_are_too_old(tmp_path: Path, threads: DiskThreads):
     clock = ManualClock(datetime.now(UTC))
     staging = LocalStaging(tmp_path, threads=threads, clock=clock)

@@ -16,13 +16,13 @@ from tests.factories.standing import Standing
 Place = Callable[[Settings], Settings]
 
 #: Of so many tests on services one runs each day; the soak runs all of them.
-EVERY = 3
+EVERY = 6
 
 
 # First, or what the marks select has been decided already.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything runs embedded each day, and a third of it on services, always the same."""
+    """Everything runs embedded each day, and a sixth of it on services, always the same."""
     for item in items:
         params = getattr(item, "callspec", None)
         if params is not None and params.params.get("place") == "services" and crc32(item.nodeid.encode()) % EVERY:

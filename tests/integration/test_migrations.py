@@ -47,7 +47,7 @@ class TestUpgrade:
         migrate.upgrade(url)
         assert (migrate.current(url), migrate.pending(url)) == (HEAD, False)
         assert set(schema(path)) >= TABLES
-        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     def test_a_second_time_does_nothing(self, path):
         url = copy_migrated(path)

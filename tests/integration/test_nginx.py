@@ -241,6 +241,19 @@ def test_what_was_deleted_or_made_private_is_gone_at_once(stage: Stage, owner: s
     proof.record("C11", "a change is answered when no proxy can hand on what was before", f"{max(waits):.2f} s at most")
 
 
+def test_what_became_unlisted_is_no_longer_for_search_engines(stage: Stage, owner: str):
+    """The bytes and their tag are the same; the fields are not, and those that were kept would live on by a 304."""
+    made = stage.upload(jpeg(420, 300, seed=8), Authorization=owner)
+    address = f"/i/{made['id']}/300.jpg"
+    for _ in range(10):
+        assert "x-robots-tag" not in stage.client.get(address).headers
+    answer = stage.client.patch(
+        f"/api/v1/images/{made['id']}", json={"visibility": "unlisted"}, headers={"Authorization": owner}
+    )
+    assert answer.status_code == 200
+    assert {stage.client.get(address).headers.get("x-robots-tag") for _ in range(10)} == {"noindex"}
+
+
 def test_an_answer_that_comes_late_is_not_kept(stage: Stage, owner: str, tmp_path: Path):
     """The race that no purge wins: nginx asks before the deletion, and its answer arrives after the deletion's."""
     made = stage.upload(jpeg(420, 300, seed=5), Authorization=owner)
@@ -421,6 +434,43 @@ def test_nginx_does_not_tell_its_version(stage: Stage):
     assert stage.client.get("/").headers["server"] == "nginx"
 
 
+#: To a proxy that does not know this machine, the tests come from outside.
+FROM_OUTSIDE = {"allow 127.0.0.1;": "", "allow ::1;": ""}
+
+
+def test_smoke_goes_all_the_way_through_it_from_outside(stage: Stage, tmp_path: Path):
+    storage = stage.server.data / "storage"
+    proxy = nginx(tmp_path, upstream=stage.server.port, storage=storage, instead=FROM_OUTSIDE)
+    with running(proxy.service):
+        said = stage.server.chitram("smoke", "--insecure", proxy.url)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert [line.split()[0] for line in said.stdout.splitlines()] == ["ok"] * 8
+
+
+def test_everybody_may_ask_for_health_and_the_machine_alone_for_metrics(stage: Stage, tmp_path: Path):
+    assert stage.status("/metrics") == 200
+    proxy = nginx(tmp_path, upstream=stage.server.port, storage=tmp_path, instead=FROM_OUTSIDE)
+    trust = ssl.create_default_context(cafile=str(proxy.certificate))
+    with running(proxy.service), httpx.Client(base_url=proxy.url, verify=trust, timeout=30) as client:
+        for path in ("/health", "/health/live", "/health/ready"):
+            assert client.get(path).status_code == 200
+        for path in ("/metrics", "//metrics", "/%6Detrics"):
+            answer = client.get(f"{proxy.url}{path}")
+            assert (answer.status_code, answer.json()["detail"]["code"]) == (404, "NOT_FOUND"), path
+
+
+def test_the_group_reads_what_is_stored_and_nothing_else(stage: Stage, image: dict):
+    """nginx's user is in the group: neither the secret nor the database is its business, nor what is on its way in."""
+    data = stage.server.data
+    open_to_others = {path.relative_to(data) for path in data.rglob("*") if path.stat().st_mode & 0o077}
+    inside = {Path(*path.parts[:2]) for path in open_to_others if len(path.parts) > 1}
+    assert {path for path in open_to_others if len(path.parts) == 1} == {Path("storage")}
+    store = {Path("storage") / name for name in ("blobs", "thumbs", ".chitram-store", ".staging", ".incoming")}
+    assert Path("storage/blobs") in inside <= store
+    assert [path for path in open_to_others if path.match(".staging/*") or path.match(".incoming/*")] == []
+    assert [path for path in data.rglob("*") if path.stat().st_mode & 0o007] == []
+
+
 def test_pages_and_forms_work_through_it(stage: Stage):
     page = stage.client.get("/")
     assert page.status_code == 200
@@ -428,8 +478,14 @@ def test_pages_and_forms_work_through_it(stage: Stage):
     assert page.headers["content-encoding"] == "gzip"
 
 
-def test_lists_are_compressed_and_pictures_are_not(stage: Stage, image: dict):
-    assert stage.client.get("/openapi.json").headers["content-encoding"] == "gzip"
+@pytest.mark.parametrize(("accepted", "coding"), [("gzip", "gzip"), ("gzip, br", "br"), ("identity", None)])
+def test_text_is_compressed_as_the_client_likes_it(stage: Stage, accepted: str, coding: str | None):
+    answer = stage.client.get("/openapi.json", headers={"Accept-Encoding": accepted})
+    assert answer.headers.get("content-encoding") == coding
+    assert answer.json()["info"]["title"] == "Chitram"
+
+
+def test_pictures_and_secrets_are_not_compressed(stage: Stage, image: dict):
     assert "content-encoding" not in stage.client.get(f"/i/{image['id']}.jpg").headers
     assert "content-encoding" not in stage.client.get("/api/v1/auth/me").headers
 

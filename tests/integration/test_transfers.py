@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from chitram.adapters.db import migrate
+from chitram.adapters.db.leases import SqlLeaseRepository
 from chitram.adapters.memory.clock import SystemClock
 from chitram.bootstrap import StartupError, operating, prepare, schema_revision
 from chitram.bootstrap.transfers import backing_up, manifest_of, moving_rows, restoring
 from chitram.domain.blobs import ERASING_HELD
+from chitram.domain.errors import ServiceUnavailable
 from chitram.services.transfer import NotEmptyError
 from chitram.settings import AccountSettings, AppSettings, HousekeepingSettings, LimitSettings, Settings, load_settings
 from tests.factories import pictures
@@ -149,6 +151,11 @@ def change_manifest(copy: Path, change: Callable[[dict[str, Any]], None]) -> Non
     path.write_text(json.dumps(manifest))
 
 
+def rows_of(copy: Path) -> Path:
+    """Where the rows of the last whole copy are."""
+    return copy / json.loads((copy / "manifest.json").read_text())["rows"]
+
+
 def make_older(copy: Path, revision: str) -> None:
     """Take out of a backup what the schema at `revision` had no place for."""
     old = copy.with_name("old.db")
@@ -156,7 +163,7 @@ def make_older(copy: Path, revision: str) -> None:
     with closing(sqlite3.connect(old)) as schema:
         tables = {name for (name,) in schema.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         columns = {name: [row[1] for row in schema.execute(f"PRAGMA table_info({name})")] for name in tables}
-    for path in (copy / "rows").iterdir():
+    for path in rows_of(copy).iterdir():
         name = path.name.removesuffix(".jsonl.gz")
         if name not in tables:
             path.unlink()
@@ -170,6 +177,15 @@ def make_older(copy: Path, revision: str) -> None:
         manifest["tables"] = {name: rows for name, rows in manifest["tables"].items() if name in tables}
 
     change_manifest(copy, say)
+
+
+class Forgetful:
+    """A cache that is asked to forget."""
+
+    cleared = 0
+
+    async def clear(self) -> None:
+        self.cleared += 1
 
 
 class Meddler:
@@ -222,13 +238,67 @@ class TestBackup:
         await repeated(lambda progress: put_back(again, copy, progress), steps=range(1, PICTURES))
         await require_everything(settings_of(again), filled)
 
-    async def test_a_copy_that_was_cut_short_is_none(self, places, filled):
+    async def test_a_first_copy_that_was_cut_short_is_none(self, places, filled):
         data, copy, _ = places
-        await back_up(data, copy)
         with pytest.raises(Interrupted):
             await back_up(data, copy, interrupted_after(2))
         with pytest.raises(StartupError, match="no whole backup"):
             await manifest_of(copy)
+
+    async def test_one_that_was_cut_short_leaves_the_one_of_before(self, places, filled):
+        data, copy, again = places
+        await back_up(data, copy)
+        async with client_of(settings_of(data)) as client:
+            await uploaded(client, pictures.jpeg(64, 64, seed=7))
+        with pytest.raises(Interrupted):
+            await back_up(data, copy, interrupted_after(2))
+        await put_back(again, copy)
+        await require_everything(settings_of(again), filled)
+        await back_up(data, copy)
+        assert [path for path in copy.iterdir() if path.name.startswith("rows")] == [rows_of(copy)]
+
+    async def test_a_lease_that_cannot_be_given_back_costs_no_copy(self, places, filled, monkeypatch):
+        data, copy, again = places
+
+        async def away(*_: object, **__: object) -> None:
+            raise ServiceUnavailable
+
+        monkeypatch.setattr(SqlLeaseRepository, "release", away)
+        await back_up(data, copy)
+        monkeypatch.undo()
+        await put_back(again, copy)
+        await require_everything(settings_of(again), filled)
+
+    async def test_a_read_only_service_is_copied_without_a_write(self, places, filled):
+        data, copy, again = places
+        before = tree(data)
+        async with backing_up(settings_of(data, read_only=True), copy) as backup:
+            await backup.make(version="1", revision=_revision(data), progress=lambda _: None)
+        assert tree(data) == before
+        await put_back(again, copy)
+        await require_everything(settings_of(again), filled)
+
+    async def test_the_secret_belongs_to_the_copy(self, places, filled):
+        data, copy, again = places
+        await back_up(data, copy)
+        (data / "secret.key").write_text("made anew because the old one was lost")
+        await back_up(data, copy)
+        again.mkdir()
+        (again / "secret.key").write_text("of another service, and long enough to be one")
+        with pytest.raises(StartupError, match="is not the secret of the backup"):
+            await put_back(again, copy)
+        (again / "secret.key").unlink()
+        await put_back(again, copy)
+        assert (again / "secret.key").read_text() == "made anew because the old one was lost"
+
+    async def test_what_is_cached_of_before_is_forgotten(self, places, filled):
+        data, copy, again = places
+        await back_up(data, copy)
+        manifest, cache = await manifest_of(copy), Forgetful()
+        async with restoring(settings_of(again), copy, manifest) as restoration:
+            restoration._cache = cache
+            await restoration.put_back(manifest, progress=lambda _: None)
+        assert cache.cleared == 1
 
     async def test_what_is_uploaded_and_deleted_meanwhile_does_no_harm(self, places, filled):
         """Grace is zero: a collector that ran would take what the copy is about to read."""
@@ -269,7 +339,7 @@ class TestBackup:
         data, copy, _ = places
         await back_up(data, copy)
         assert copy.stat().st_mode & 0o077 == 0
-        assert all(path.stat().st_mode & 0o077 == 0 for path in (copy / "rows").iterdir())
+        assert all(path.stat().st_mode & 0o077 == 0 for path in (rows_of(copy), *rows_of(copy).iterdir()))
 
     async def test_a_directory_of_another_service_is_refused(self, places, filled, tmp_path):
         data, copy, _ = places
@@ -289,13 +359,30 @@ class TestBackup:
     async def test_a_copy_that_lacks_rows_is_refused_as_a_whole(self, places, filled):
         data, copy, again = places
         await back_up(data, copy)
-        (copy / "rows/images.jsonl.gz").unlink()
+        (rows_of(copy) / "images.jsonl.gz").unlink()
         with pytest.raises(ValueError, match="0 rows of images"):
             await put_back(again, copy)
         prepare(settings_of(again))
         async with operating(settings_of(again)) as application:
             diagnosis = await application.doctor.examine()
         assert (diagnosis.images, diagnosis.blobs) == (0, 0)
+
+    async def test_a_copy_with_damaged_rows_is_refused_as_a_whole(self, places, filled):
+        data, copy, again = places
+        await back_up(data, copy)
+        path = rows_of(copy) / "images.jsonl.gz"
+        for damaged in (path.read_bytes()[:-9], b"\x1f\x8b" + bytes(40), gzip.compress(b"no json\n")):
+            path.write_bytes(damaged)
+            with pytest.raises(ValueError, match=r"images\.jsonl\.gz is damaged"):
+                await put_back(again, copy)
+
+    async def test_a_copy_by_a_newer_version_is_refused(self, places, filled):
+        data, copy, again = places
+        await back_up(data, copy)
+        change_manifest(copy, lambda manifest: manifest.update(revision="9999_later", version="9.9"))
+        with pytest.raises(StartupError, match=r"by Chitram 9\.9, which is newer"):
+            await put_back(again, copy)
+        assert not (again / "chitram.db").exists()
 
     async def test_rows_for_which_there_is_no_table_are_refused(self, places, filled):
         data, copy, again = places

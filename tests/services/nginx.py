@@ -16,6 +16,7 @@ NAME = "localhost"
 
 _MAIN = """
 daemon off;
+load_module {brotli};
 {user}
 worker_processes 1;
 pid {root}/nginx.pid;
@@ -32,6 +33,7 @@ http {{
     include {root}/chitram.conf;
 }}
 """
+_BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so")
 _TYPES = "types { text/html html; }\n"
 
 
@@ -107,8 +109,10 @@ def nginx(
         configuration = configuration.replace(line, other)
     (root / "chitram.conf").write_text(configuration, encoding="utf-8")
     (root / "mime.types").write_text(_TYPES, encoding="ascii")
+    shutil.copy(TEMPLATE.with_name("chitram-brotli.conf"), root)
     user = "user root;" if root.stat().st_uid == 0 else ""
-    (root / "nginx.conf").write_text(_MAIN.format(root=root, types=root / "mime.types", user=user), encoding="utf-8")
+    main = _MAIN.format(root=root, types=root / "mime.types", user=user, brotli=_BROTLI)
+    (root / "nginx.conf").write_text(main, encoding="utf-8")
     program = shutil.which("nginx", path=SEARCH_PATH)
     assert program is not None, "nginx is missing: make packages"
     service = Service(

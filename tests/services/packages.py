@@ -9,8 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-#: Command → the Debian package that brings it, and what the tests do with it.
+#: Command, or a file's path → the Debian package that brings it, and what the tests do with it.
 NEEDED: dict[str, tuple[str, str]] = {
     "curl": ("curl", "a client that is not ours, and the commands of the documentation"),
     "strace": ("strace", "order of fsync and rename, failing system calls"),
@@ -18,6 +19,10 @@ NEEDED: dict[str, tuple[str, str]] = {
     "mkfs.ext4": ("e2fsprogs", "small disks that run full, power cuts"),
     "sqlite3": ("sqlite3", "the backup as the documentation makes it"),
     "nginx": ("nginx", "the delivered proxy configuration, in front of a real server"),
+    "/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so": (
+        "libnginx-mod-http-brotli-filter",
+        "the proxy's better compression",
+    ),
     "openssl": ("openssl", "certificates and handshakes of the proxy's tests"),
     "chromium-headless-shell": ("chromium-headless-shell", "the pages, as people see and use them"),
 }
@@ -38,8 +43,12 @@ SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/s
 
 
 def missing(needed: dict[str, tuple[str, str]] = NEEDED, *, path: str = SEARCH_PATH) -> list[str]:
-    """The packages whose command is not found on `path`."""
-    return [package for command, (package, _) in needed.items() if shutil.which(command, path=path) is None]
+    """The packages whose command is not found on `path`, or whose file is not there."""
+    return [package for wanted, (package, _) in needed.items() if not _is_there(wanted, path)]
+
+
+def _is_there(wanted: str, path: str) -> bool:
+    return Path(wanted).exists() if wanted.startswith("/") else shutil.which(wanted, path=path) is not None
 
 
 def explain(packages: list[str]) -> str:

@@ -143,6 +143,9 @@ class ObservedRecordCache:
     async def drop(self, image_ids: Iterable[str]) -> None:
         await self._cache.drop(image_ids)
 
+    async def clear(self) -> None:
+        await self._cache.clear()
+
     async def check(self) -> bool:
         return await self._cache.check()
 

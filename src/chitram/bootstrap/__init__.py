@@ -16,7 +16,6 @@ from chitram.bootstrap.preparation import (
     prepare,
     require_current_schema,
     schema_revision,
-    startup_errors,
 )
 from chitram.bootstrap.stores import direct_links
 from chitram.bootstrap.wiring import Application, wire
@@ -53,8 +52,7 @@ DRAIN_PATIENCE = 10.0
 
 def check_start(settings: Settings) -> None:
     """Open what a server needs, for a moment. StartupError says in one line what would keep it from starting."""
-    with startup_errors("LOCAL_STORAGE_PATH"):
-        asyncio.run(rehearse(settings))
+    asyncio.run(rehearse(settings))
 
 
 @asynccontextmanager
@@ -77,7 +75,8 @@ async def running(settings: Settings, *, metrics: Metrics) -> AsyncIterator[Appl
     """The application of a server: decode sandbox, job runner and sweepers are at work until the context ends."""
     async with AsyncExitStack() as stack:
         codec = await start_codec(settings, stack, metrics=metrics, workers=settings.decode.workers)
-        found = await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True)
+        with background():
+            found = await lay_foundation(settings, stack, metrics=metrics, codec=codec, serving=True)
         application = _wired(found, stack, watch=True)
         stack.push_async_callback(application.thumbnails.aclose)
         if not settings.app.read_only:

@@ -9,6 +9,7 @@ from chitram.adapters.db.lookup import SqliteLookup
 from chitram.adapters.db.neighbours import Neighbours
 from chitram.adapters.db.patience import Patience, PoolSize
 from chitram.adapters.db.sqlite import open_sqlite
+from chitram.bootstrap.preparation import StartupError
 from chitram.observability import Metrics
 from chitram.ports.credentials import CredentialLookup
 from chitram.ports.lookup import Lookup
@@ -26,16 +27,23 @@ class Opened:
     version: Callable[[], object]
 
 
-async def open_database(settings: Settings, stack: AsyncExitStack, *, metrics: Metrics) -> Database:
-    """Open the database alone; `stack` closes it."""
+async def open_database(
+    settings: Settings, stack: AsyncExitStack, *, metrics: Metrics, variable: str = "DATABASE_URL"
+) -> Database:
+    """Open the database alone; `stack` closes it. StartupError, which blames `variable`, when it cannot be reached."""
     if settings.on_postgresql:
         # A server on SQLite must not carry the driver of PostgreSQL.
         from chitram.adapters.db.postgresql.database import open_postgresql  # noqa: PLC0415
+        from chitram.adapters.db.postgresql.failures import Unreachable  # noqa: PLC0415
 
         patience, size = _manners(settings)
-        database = await open_postgresql(
-            url=settings.database_url, patience=patience, size=size, on_effect_failure=metrics.effect_failed
-        )
+        try:
+            database = await open_postgresql(
+                url=settings.database_url, patience=patience, size=size, on_effect_failure=metrics.effect_failed
+            )
+        except Unreachable as error:
+            # Whoever starts something wants to know more than clients may.
+            raise StartupError(f"{variable}: PostgreSQL cannot be reached: {error.reason}") from error
     else:
         database = await open_sqlite(url=settings.database_url, on_effect_failure=metrics.effect_failed)
     stack.push_async_callback(database.aclose)

@@ -25,6 +25,7 @@ from chitram.ports.credentials import CredentialLookup
 from chitram.ports.limiter import Limiter
 from chitram.ports.lookup import Lookup
 from chitram.ports.passwords import Passwords
+from chitram.ports.patience import background
 from chitram.ports.staging import Staging
 from chitram.ports.tokens import TokenSigner
 from chitram.ports.unit_of_work import Database
@@ -56,14 +57,22 @@ class Foundation:
     clock: Clock
     identifiers: Identifiers
 
+    @property
+    def caches(self) -> RecordCache:
+        """`cache`, and whatever stands in front of us: for changes after which nobody is shown what was before."""
+        return with_purge(self.cache, settings=self.settings, clock=self.clock)
+
 
 async def rehearse(settings: Settings) -> None:
-    """Open what a server would open and close it again. Raises what would keep the server from starting."""
+    """Open what a server would open and close it again. StartupError says what would keep the server from starting."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(background())
         threads, metrics = DiskThreads(workers=1), Metrics()
         stack.callback(threads.close)
-        database = await open_database(settings, stack, metrics=metrics)
-        await open_store(settings, stack, metrics=metrics, threads=threads, database=database)
+        with startup_errors("DATABASE_URL"):
+            database = await open_database(settings, stack, metrics=metrics)
+        with startup_errors("LOCAL_STORAGE_PATH" if settings.storage.backend == "local" else "STORAGE_BACKEND"):
+            await open_store(settings, stack, metrics=metrics, threads=threads, database=database)
 
 
 async def lay_foundation(
@@ -92,7 +101,7 @@ async def lay_foundation(
         blobs=blobs,
         staging=staging,
         codec=codec,
-        cache=with_purge(shared.cache, settings=settings, clock=clock),
+        cache=shared.cache,
         limiter=shared.limiter,
         passwords=passwords,
         signer=JwtSigner(secrets[0], previous=secrets[1:]),

@@ -53,8 +53,8 @@ async def _directory(settings: Settings) -> str:
         path = path.parent
     free = (await asyncio.to_thread(shutil.disk_usage, path)).free
     if free < settings.storage.reserve_mb * MEBIBYTE:
-        raise StartupError(f"{free // MEBIBYTE} MiB are free at DATA_DIR, less than STORAGE_RESERVE_MB")
-    return f"{free // MEBIBYTE:,} MiB free"
+        raise StartupError(f"{free // MEBIBYTE} MiB are free at {path}, less than STORAGE_RESERVE_MB")
+    return f"{free // MEBIBYTE:,} MiB free at {path}"
 
 
 async def _database(settings: Settings) -> str:
@@ -73,7 +73,7 @@ async def _storage(settings: Settings) -> str:
         stack.callback(threads.close)
         try:
             database = await open_database(settings, stack, metrics=metrics)
-        except ServiceUnavailable:
+        except (ServiceUnavailable, StartupError):
             raise StartupError("whose it is cannot be told without the database") from None
         with startup_errors("STORAGE_BACKEND"):
             blobs = await open_store(settings, stack, metrics=metrics, threads=threads, database=database)

@@ -10,7 +10,7 @@ from chitram.adapters.db import migrate
 from chitram.domain.errors import ChitramError
 from chitram.settings import MIN_SECRET_BYTES, Settings
 
-SECRET_FILE = "secret.key"  # noqa: S105 - a file name
+_SECRET_FILE = "secret.key"  # noqa: S105 - a file name
 
 
 class StartupError(RuntimeError):
@@ -30,9 +30,11 @@ def prepare(settings: Settings) -> None:
     require_current_schema(settings)
 
 
-def migrate_schema(settings: Settings, *, up_to: str = "head", down_to: str | None = None) -> None:
-    """Bring the schema up or down to a revision. StartupError when that is not possible."""
-    with startup_errors("DATABASE_URL"):
+def migrate_schema(
+    settings: Settings, *, up_to: str = "head", down_to: str | None = None, variable: str = "DATABASE_URL"
+) -> None:
+    """Bring the schema up or down to a revision. StartupError, which blames `variable`, when that is not possible."""
+    with startup_errors(variable):
         settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         if down_to is None:
             migrate.upgrade(settings.database_url, revision=up_to)
@@ -48,6 +50,12 @@ def require_current_schema(settings: Settings) -> None:
     if settings.app.read_only:
         raise StartupError("READ_ONLY: the schema is not up to date, and nothing may be changed now")
     raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
+
+
+def require_known_revision(revision: str, *, version: str) -> None:
+    """StartupError when a schema is of a newer version of the program, `version`, than this one."""
+    if not migrate.is_known(revision):
+        raise StartupError(f"the backup was made by Chitram {version}, which is newer than this one")
 
 
 def schema_revision(settings: Settings) -> str | None:
@@ -72,7 +80,7 @@ def load_secret(settings: Settings) -> bytes:
     """The secret that signs what we hand out: from the settings, else made once and kept beside the data."""
     if settings.app.secret_key is not None:
         return settings.app.secret_key.get_secret_value().encode()
-    path = settings.app.data_dir / SECRET_FILE
+    path = settings.app.data_dir / _SECRET_FILE
     if not path.exists():  # a full disk must not keep a server from starting again
         _make_secret(path)
     secret = path.read_bytes()
@@ -89,19 +97,56 @@ def load_secrets(settings: Settings) -> tuple[bytes, ...]:
     return (load_secret(settings), *previous)
 
 
+def keep_copy_of_secret(settings: Settings, directory: Path) -> None:
+    """Put the generated secret, if there is one, into a backup: it signs what the copied rows belong to."""
+    source = settings.app.data_dir / _SECRET_FILE
+    if source.exists():
+        copy = directory / _SECRET_FILE
+        _write_private(source.read_bytes(), copy.with_suffix(".new")).rename(copy)
+        _sync_directory(directory)
+
+
+def put_back_secret(settings: Settings, directory: Path) -> None:
+    """Take the secret out of a backup. StartupError when there is another one already: what it signed would be void."""
+    copy, target = directory / _SECRET_FILE, settings.app.data_dir / _SECRET_FILE
+    if settings.app.secret_key is not None or not copy.exists():
+        return
+    secret = copy.read_bytes()
+    if target.exists():
+        if target.read_bytes() != secret:
+            raise StartupError(f"{target} is not the secret of the backup: remove it, or sessions and tokens are void")
+        return
+    _link(secret, target)
+
+
 def _make_secret(path: Path) -> None:
+    _link(secrets.token_hex(32).encode(), path)
+
+
+def _link(secret: bytes, path: Path) -> None:
     # Linked into place whole, so that of two processes that start together both get the same one.
-    temporary = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    temporary = _write_private(secret, path.with_suffix(f".{os.getpid()}"))
     try:
-        os.write(descriptor, secrets.token_hex(32).encode())
-        os.fsync(descriptor)
         with suppress(FileExistsError):
             path.hardlink_to(temporary)
     finally:
-        os.close(descriptor)
         temporary.unlink()
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync_directory(path.parent)
+
+
+def _write_private(data: bytes, path: Path) -> Path:
+    """A file for its owner alone, on the disk when this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

@@ -32,7 +32,7 @@ async def open_store(
     `new`: it is only about to be filled, so that it may be empty although images are recorded.
     """
     async with database.read() as repositories:
-        expect_data = not new and await repositories.images.count() > 0
+        expect_data = not new and await repositories.images.any()
     owner = await database.identity()
     if settings.storage.backend == "local":
         blobs: BlobStore = await _open_local(settings, stack, threads=threads, owner=owner, expect_data=expect_data)

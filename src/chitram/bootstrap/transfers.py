@@ -6,21 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from chitram.adapters.archive.directory import DirectoryArchive
 from chitram.adapters.blobs.local import LocalBlobStore
 from chitram.adapters.blobs.staging import LocalStaging
 from chitram.adapters.blobs.threads import DiskThreads
+from chitram.adapters.db.read_only import ReadOnlyDatabase
 from chitram.adapters.memory.clock import SystemClock, SystemIdentifiers
 from chitram.bootstrap.databases import open_database
 from chitram.bootstrap.preparation import (
-    SECRET_FILE,
     StartupError,
+    keep_copy_of_secret,
     migrate_schema,
+    put_back_secret,
     require_current_schema,
+    require_known_revision,
     startup_errors,
 )
+from chitram.bootstrap.shared_state import open_shared_state
 from chitram.bootstrap.stores import open_store
 from chitram.observability import Metrics
 from chitram.ports.archive import Manifest
@@ -31,6 +35,8 @@ from chitram.settings import Settings
 
 #: Below a backup's directory.
 OBJECTS, STAGING = "objects", ".staging"
+#: Where the URL of a database to fill is from.
+TARGET = "TARGET_DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +54,21 @@ async def moving_rows(settings: Settings, *, target_url: str) -> AsyncIterator[R
     StartupError unless the settings say that servers are read-only: what came while rows are copied would be lost.
     """
     _require_read_only(settings)
-    target = with_database(settings, target_url)
+    try:
+        target = with_database(settings, target_url)
+    except ValidationError:
+        raise StartupError(f"{TARGET}: it is no URL of a database") from None
     if target.database_url == settings.database_url:
         raise StartupError("DATABASE_URL: that is the database which is in use already")
     require_current_schema(settings)
-    migrate_schema(target)
+    migrate_schema(target, variable=TARGET)
     async with AsyncExitStack() as stack:
         stack.enter_context(background())
         metrics = Metrics()
         with startup_errors("DATABASE_URL"):
             source = await open_database(settings, stack, metrics=metrics)
-            opened = await open_database(target, stack, metrics=metrics)
+        with startup_errors(TARGET):
+            opened = await open_database(target, stack, metrics=metrics, variable=TARGET)
         yield RowMover(source=source, target=opened)
 
 
@@ -92,9 +102,12 @@ async def backing_up(settings: Settings, directory: Path) -> AsyncIterator[Backu
         with startup_errors("DATABASE_URL"):
             database = await open_database(settings, stack, metrics=metrics)
             blobs = await open_store(settings, stack, metrics=metrics, threads=threads, database=database)
+            if settings.app.read_only:
+                database = ReadOnlyDatabase(database)  # it may be one that takes no changes at all
         copies = LocalBlobStore(directory / OBJECTS, threads=threads)
         with startup_errors(str(directory)):
             await copies.prepare(owner=await database.identity(), expect_data=False)
+            keep_copy_of_secret(settings, directory)
         stack.callback(copies.close)
         archive = DirectoryArchive(directory)
         stack.callback(archive.close)
@@ -124,6 +137,7 @@ async def restoring(settings: Settings, directory: Path, manifest: Manifest) -> 
     async with AsyncExitStack() as stack:
         stack.enter_context(background())
         metrics, threads = Metrics(), _threads(stack)
+        require_known_revision(manifest.revision, version=manifest.version)
         migrate_schema(settings, up_to=manifest.revision)
         with startup_errors("DATABASE_URL"):
             database = await open_database(settings, stack, metrics=metrics)
@@ -132,26 +146,27 @@ async def restoring(settings: Settings, directory: Path, manifest: Manifest) -> 
         copies = LocalBlobStore(directory / OBJECTS, threads=threads)
         with startup_errors(str(directory)):
             await copies.prepare(owner=manifest.identity, expect_data=True)
+            put_back_secret(settings, directory)
         stack.callback(copies.close)
+        # Each moment is another version: nothing is read here.
+        shared = await open_shared_state(
+            settings, stack, metrics=metrics, clock=SystemClock(), database=database, version=object
+        )
         yield Restore(
             database=database,
             blobs=blobs,
             archive=DirectoryArchive(directory),
             copies=copies,
             staging=_staging(settings.staging_path, stack, threads),
+            cache=shared.cache,
         )
     migrate_schema(settings)
 
 
 def with_database(settings: Settings, url: str) -> Settings:
-    """These settings with another database. SettingsError when the URL is none."""
+    """These settings with another database. ValidationError when the URL is none."""
     database = type(settings.database).model_validate({**settings.database.model_dump(), "url": SecretStr(url)})
     return settings.model_copy(update={"database": database})
-
-
-def secret_file(settings: Settings) -> Path:
-    """Where the generated secret is kept, if the settings do not bring one."""
-    return settings.app.data_dir / SECRET_FILE
 
 
 def _make_private(directory: Path) -> None:

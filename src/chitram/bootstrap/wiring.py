@@ -149,7 +149,7 @@ def _images(found: Foundation, signal: JobSignal) -> Images:
     return Images(
         database=found.database,
         lookup=found.lookup,
-        cache=found.cache,
+        cache=found.caches,
         blobs=found.blobs,
         signal=signal,
         audit=found.audit,
@@ -247,7 +247,7 @@ def _uploads(found: Foundation, signal: JobSignal) -> Uploads:
         blobs=found.blobs,
         staging=found.staging,
         codec=found.codec,
-        cache=found.cache,
+        cache=found.caches,
         signal=signal,
         clock=found.clock,
         identifiers=found.identifiers,

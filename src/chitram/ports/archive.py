@@ -29,7 +29,7 @@ class Archive(Protocol):
     """Every method raises StorageUnavailable when the archive cannot be read or written, StorageFull without room."""
 
     async def begin(self) -> None:
-        """Make room for a new copy: from now on there is no manifest, until `finish`."""
+        """Begin a new copy. The one of before stays the one that is there until `finish`."""
         ...
 
     async def write(self, table: str, rows: Sequence[Row]) -> None:
@@ -41,9 +41,12 @@ class Archive(Protocol):
         ...
 
     async def manifest(self) -> Manifest | None:
-        """What the archive holds; None while it holds no whole copy. ValueError when it is not to be understood."""
+        """What the archive holds; None before the first whole copy. ValueError when it is not to be understood."""
         ...
 
     def read(self, table: str) -> AsyncIterator[Sequence[Row]]:
-        """The rows of a table in the order in which they were written, some at a time."""
+        """The rows of a table in the last whole copy, in the order in which they were written, some at a time.
+
+        ValueError when they are damaged.
+        """
         ...

@@ -41,6 +41,10 @@ class RecordCache(Protocol):
         """Forget what was cached or read before, for good. ServiceUnavailable: has to be tried again."""
         ...
 
+    async def clear(self) -> None:
+        """Forget everything that was cached or read before. ServiceUnavailable: has to be tried again."""
+        ...
+
     async def check(self) -> bool:
         """Whether the cache is there."""
         ...

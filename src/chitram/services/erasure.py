@@ -3,10 +3,7 @@
 from chitram.domain.blobs import BLOB_PREFIX, THUMBNAIL_PREFIX
 from chitram.ports.blobs import BlobStore
 from chitram.ports.cache import RecordCache
-from chitram.ports.repositories.rows import Row
 from chitram.ports.unit_of_work import Database
-
-BATCH = 500
 
 
 class Erasure:
@@ -19,24 +16,16 @@ class Erasure:
         """Erase every row and then every object; how many images and files there were.
 
         The database keeps its identity, so that the store stays its own. Cut short, it leaves objects that no row
-        names: doing it again erases these.
+        names: doing it again erases these. ServiceUnavailable before anything is erased when the cache does not answer.
         """
-        images = await self._image_ids()
+        await self._cache.clear()  # no job of an erased database could tell a cache that is away
         async with self._database.begin() as work:
+            images = await work.images.count()
             await work.rows.clear()
-        await self._cache.invalidate(images)
+        await self._cache.clear()
         files = 0
         for prefix in (BLOB_PREFIX, THUMBNAIL_PREFIX):
             async for found in self._blobs.list(prefix):
                 await self._blobs.erase(found.key)
                 files += prefix == BLOB_PREFIX
-        return len(images), files
-
-    async def _image_ids(self) -> list[str]:
-        ids: list[str] = []
-        last: Row | None = None
-        async with self._database.read() as view:
-            while rows := await view.rows.page("images", after=last, limit=BATCH):
-                ids += [str(row["id"]) for row in rows]
-                last = rows[-1]
-        return ids
+        return images, files

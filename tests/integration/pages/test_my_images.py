@@ -1,14 +1,19 @@
 """One's own images: all of them, searched, sorted, and several changed or deleted at once."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
+from chitram.adapters.cdn.records import PurgingRecordCache
+from chitram.domain.errors import ServiceUnavailable
 from chitram.domain.images import Order
 from chitram.entrypoints.web.forms import MOST_CHOICES
-from chitram.entrypoints.web.my_images import PAGE_SIZE
+from chitram.entrypoints.web.my_images import AT_A_TIME, PAGE_SIZE
 from tests.factories import pictures
-from tests.integration.pages.browsing import HTMX, Page
+from tests.factories.interleaving import failing, interpose
+from tests.integration.pages.browsing import HTMX, Page, service
+from tests.integration.pages.conftest import member
 from tests.integration.requests import IMAGES, UNKNOWN, uploaded
 
 
@@ -183,3 +188,62 @@ class TestChosen:
     async def test_strangers_are_asked_to_log_in(self, stranger):
         answer = await stranger.client.post("/my-images", data={"image": UNKNOWN})
         assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/my-images")
+
+
+class Leases:
+    """Caches in front of us, for whose leases a change waits. A wait ends when AT_A_TIME are under way: `rounds` of
+    them have ended together. One that stays `alone` for long ends this.
+    """
+
+    def __init__(self):
+        self.counted, self.alone = False, 0
+        self.waiting = self.most = self.rounds = 0
+        self.all_here = asyncio.Barrier(AT_A_TIME)
+
+    def arrange(self, foundation):
+        foundation.cache = PurgingRecordCache(foundation.cache, purge=self)
+
+    async def purge(self, image_ids):
+        if not self.counted or self.alone:
+            return
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            # Below what an after-commit effect may take.
+            async with asyncio.timeout(4):
+                place = await self.all_here.wait()
+            self.rounds += place == 0
+            # More would come now.
+            await asyncio.sleep(0.1)
+        except TimeoutError:
+            self.alone += 1
+        finally:
+            self.waiting -= 1
+
+
+class TestMany:
+    """Each change waits until caches in front of us have forgotten: a second each, so they wait together."""
+
+    @pytest.mark.parametrize("action", ["delete", "visibility"])
+    async def test_wait_together(self, tmp_path, action):
+        leases, number = Leases(), 5 * AT_A_TIME
+        async with service(tmp_path, arrange=leases.arrange) as (home, stranger):
+            ada = await member(stranger.client, "ada")
+            made = await fill(home, ada, [f"{n}.jpg" for n in range(number)])
+            leases.counted = True
+            changes = {"image": made, "action": action, "visibility": "public", "confirmed": "yes"}
+            answer = await ada.fill_in("/my-images", "/my-images", **changes)
+            assert answer.headers["location"].endswith(f"ed={number}")
+            assert (leases.rounds, leases.most, leases.alone) == (5, AT_A_TIME, 0)
+            left = shown(await ada.open("/my-images"))
+            assert left == [] if action == "delete" else len(left) == min(number, PAGE_SIZE)
+
+    async def test_after_a_failure_nothing_is_begun(self, tmp_path):
+        async with service(tmp_path, arrange=interpose) as (home, stranger):
+            ada = await member(stranger.client, "ada")
+            made = await fill(home, ada, [f"{n}.jpg" for n in range(3 * AT_A_TIME)])
+            form = (await ada.open("/my-images")).form("/my-images")
+            home.foundation.database.before["begin"].append(failing(ServiceUnavailable()))
+            await ada.send(form, status=503, image=made, action="delete", confirmed="yes")
+            assert not home.foundation.database.before["begin"]
+            assert len(shown(await ada.open("/my-images"))) > 2 * AT_A_TIME

@@ -77,6 +77,16 @@ async def test_records_go_before_the_caches_in_front():
     assert await wrapped.get(IMAGE_ID) == record
 
 
+async def test_a_job_that_drops_waits_for_nobody():
+    cache, record = await filled()
+    recorder = Recorder(cache)
+    wrapped = PurgingRecordCache(cache, purge=recorder)
+    await wrapped.drop([IMAGE_ID])
+    assert await wrapped.get(IMAGE_ID) != record
+    await wrapped.clear()
+    assert recorder.seen == []
+
+
 class Failing:
     async def invalidate(self, image_ids):
         raise ConnectionError

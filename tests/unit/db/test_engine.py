@@ -41,23 +41,23 @@ def test_other_urls_are_refused_without_being_shown(url):
     assert caught.value.__cause__ is None
 
 
-def test_a_file_is_made_for_its_owner_and_group(tmp_path):
+def test_a_file_is_made_for_its_owner_alone(tmp_path):
     path = tmp_path / "a.db"
     before = os.umask(0)
     try:
         create_file(path)
     finally:
         os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_an_existing_file_is_left_as_it_is(tmp_path):
     path = tmp_path / "a.db"
     path.write_bytes(b"kept")
-    path.chmod(0o600)
+    path.chmod(0o640)
     create_file(path)
     assert path.read_bytes() == b"kept"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> object:
@@ -81,7 +81,7 @@ def test_files_beside_the_database_have_its_mode(tmp_path):
     create_file(tmp_path / "a.db")
     with closing(connect(tmp_path / "a.db")) as connection:
         connection.execute("CREATE TABLE t (x)")
-        assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o640}
+        assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
         assert len(list(tmp_path.iterdir())) == 3
 
 

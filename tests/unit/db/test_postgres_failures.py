@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import ssl
 
 import asyncpg
 import pytest
@@ -70,6 +71,7 @@ def test_others_are_none_of_the_database(error):
     [
         (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "Connection refused"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "SSLError"),
         (TimeoutError(), "it does not answer in time"),
         (asyncpg.InvalidPasswordError("password authentication failed"), "password authentication failed"),
     ],

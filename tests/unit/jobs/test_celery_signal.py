@@ -26,12 +26,13 @@ class Broker:
         self.closed = False
 
     def send(self, count: int) -> None:
+        if not count:  # as the real one, which then has nothing to say
+            return
         self.tries += 1
         self.go_on.wait(20)
         if self.away:
             raise ConnectionError("refused")
-        if count:
-            self.sent.append(count)
+        self.sent.append(count)
 
     def worker_answers(self) -> bool:
         if self.away:
@@ -129,6 +130,17 @@ async def test_what_a_broker_that_was_away_did_not_take_is_sent_when_it_is_back(
         broker.away = False
         await until(lambda: sum(broker.sent) == 3)
     assert observer.failed == broker.resets >= 3
+    assert caplog.text.count("the job broker is away") == 1
+    assert caplog.text.count("the job broker is back") == 1
+
+
+async def test_one_that_watches_a_broker_that_is_away_says_so_once(broker, observer, caplog):
+    caplog.set_level("INFO")
+    broker.away = True
+    async with opened(broker, observer, watch=True):
+        await until(lambda: observer.failed >= 5)
+        broker.away = False
+        await until(lambda: observer.answered[-1])
     assert caplog.text.count("the job broker is away") == 1
     assert caplog.text.count("the job broker is back") == 1
 

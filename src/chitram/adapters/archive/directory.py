@@ -1,15 +1,22 @@
-"""A backup's rows in a directory: one compressed file of JSON lines a table, and `manifest.json`, written last."""
+"""A backup's rows in a directory: one compressed file of JSON lines a table, and `manifest.json`, written last.
+
+Each copy's rows have a directory of their own, which the manifest names: while the next copy is made, and when that is
+cut short, the one of before is whole.
+"""
 
 import gzip
 import json
 import os
+import secrets
+import shutil
+import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from chitram.domain.errors import StorageFull, StorageUnavailable
 from chitram.ports.archive import Manifest
@@ -18,6 +25,8 @@ from chitram.ports.repositories.rows import Row
 MANIFEST = "manifest.json"
 #: What this program writes, and the only form that it reads.
 FORMAT = 1
+#: Begins the names of directories of rows, and is the member of the manifest that names its own.
+_ROWS = "rows"
 _NO_ROOM = frozenset({28, 122})  # ENOSPC, EDQUOT
 _FILE_MODE, _DIRECTORY_MODE = 0o600, 0o700
 _BATCH = 500
@@ -28,14 +37,15 @@ class DirectoryArchive:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._rows = ""
         self._files: dict[str, tuple[gzip.GzipFile, BinaryIO]] = {}
 
     async def begin(self) -> None:
         with _translated():
-            (self._root / "rows").mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-            (self._root / MANIFEST).unlink(missing_ok=True)
-            for old in (self._root / "rows").iterdir():
-                old.unlink()
+            self._rows = f"{_ROWS}-{secrets.token_hex(8)}"
+            self._root.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            self._remove_rows(but=self._described().get(_ROWS, _ROWS))
+            (self._root / self._rows).mkdir(mode=_DIRECTORY_MODE)
             _sync_directory(self._root)
 
     async def write(self, table: str, rows: Sequence[Row]) -> None:
@@ -51,8 +61,8 @@ class DirectoryArchive:
                 raw.flush()
                 os.fsync(raw.fileno())
             self.close()
-            _sync_directory(self._root / "rows")
-            text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2, default=_plain)
+            _sync_directory(self._root / self._rows)
+            text = json.dumps({"format": FORMAT, _ROWS: self._rows, **asdict(manifest)}, indent=2, default=_plain)
             temporary = self._root / f"{MANIFEST}.new"
             descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE)
             with os.fdopen(descriptor, "w") as written:
@@ -61,33 +71,50 @@ class DirectoryArchive:
                 os.fsync(written.fileno())
             temporary.rename(self._root / MANIFEST)
             _sync_directory(self._root)
+            self._remove_rows(but=self._rows)
 
     async def manifest(self) -> Manifest | None:
-        with _translated():
-            try:
-                found = json.loads((self._root / MANIFEST).read_text())
-            except FileNotFoundError:
-                return None
-        if not isinstance(found, dict) or found.pop("format", None) != FORMAT:
-            raise ValueError(f"{MANIFEST} was not written by a program that this one understands")
+        found = self._described()
+        if not found:
+            return None
         try:
-            return Manifest(**{**found, "made_at": datetime.fromisoformat(found["made_at"])})
+            told = {name: value for name, value in found.items() if name not in ("format", _ROWS)}
+            return Manifest(**{**told, "made_at": datetime.fromisoformat(found["made_at"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{MANIFEST} is damaged") from error
 
     async def read(self, table: str) -> AsyncIterator[Sequence[Row]]:
-        path = self._path(table)
+        path = self._root / self._described().get(_ROWS, _ROWS) / _file_name(table)
         if not path.exists():  # a table without rows has no file
             return
         with _translated(), gzip.open(path, "rb") as lines:
-            while batch := [json.loads(line) for line in islice(lines, _BATCH)]:
+            while batch := _batch(lines, path):
                 yield batch
 
-    def _path(self, table: str) -> Path:
-        return self._root / "rows" / f"{table}.jsonl.gz"
+    def _described(self) -> dict[str, Any]:
+        """The manifest's members; none before there is one."""
+        with _translated():
+            try:
+                found = json.loads((self._root / MANIFEST).read_text())
+            except FileNotFoundError:
+                return {}
+            except ValueError as error:
+                raise ValueError(f"{MANIFEST} is damaged") from error
+        # The directory is one beside the manifest, whatever somebody wrote into it.
+        if not isinstance(found, dict) or found.get("format") != FORMAT or "/" in str(found.get(_ROWS, _ROWS)):
+            raise ValueError(f"{MANIFEST} was not written by a program that this one understands")
+        return found
+
+    def _remove_rows(self, *, but: str) -> None:
+        """Remove the rows of every copy but one: of older ones, and of those that were cut short."""
+        for path in self._root.glob(f"{_ROWS}*"):
+            if path.name != but:
+                shutil.rmtree(path)
 
     def _create(self, table: str) -> tuple[gzip.GzipFile, BinaryIO]:
-        descriptor = os.open(self._path(table), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE)
+        descriptor = os.open(
+            self._root / self._rows / _file_name(table), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE
+        )
         raw = os.fdopen(descriptor, "wb")
         # Without a moment in it, so that the same rows make the same file.
         return gzip.GzipFile(fileobj=raw, mode="wb", mtime=0), raw
@@ -98,6 +125,17 @@ class DirectoryArchive:
         for file, raw in files.values():
             file.close()
             raw.close()
+
+
+def _file_name(table: str) -> str:
+    return f"{table}.jsonl.gz"
+
+
+def _batch(lines: gzip.GzipFile, path: Path) -> Sequence[Row]:
+    try:
+        return [json.loads(line) for line in islice(lines, _BATCH)]
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        raise ValueError(f"{path.parent.name}/{path.name} is damaged") from error
 
 
 @contextmanager

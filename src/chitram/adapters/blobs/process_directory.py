@@ -15,8 +15,9 @@ _ATTEMPTS = 16
 class ProcessDirectory:
     """A sub-directory of `parent` that is held with a lock for as long as this process lives.
 
-    The kernel drops the lock when the process ends, however it ends, so a directory that can be locked has no owner any
-    more. Two of these in one process do not take each other's files either. All methods block.
+    Nobody but the owner looks in: what is on its way has its metadata still. The kernel drops the lock when the process
+    ends, however it ends, so a directory that can be locked has no owner any more. Two of these in one process do not
+    take each other's files either. All methods block.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -64,7 +65,7 @@ class ProcessDirectory:
         self._parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         for _ in range(_ATTEMPTS):
             path = self._parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-            path.mkdir(mode=0o750)
+            path.mkdir(mode=0o700)
             fd = _lock(path)
             if fd is not None:
                 self._held = (path, fd)
@@ -82,7 +83,8 @@ class ProcessDirectory:
         path = directory / secrets.token_hex(8)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
-            # The mask of the process must not take away the group's right: a web server in front may belong to it.
+            # The mask of the process must not take away the group's right: a web server in front may belong to it, and
+            # reads the file once it has its name in the store.
             os.fchmod(fd, 0o640)
         except BaseException:
             os.close(fd)

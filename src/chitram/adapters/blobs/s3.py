@@ -180,14 +180,21 @@ class S3BlobStore:
         if await self.head(key) is not None:
             await self._require_same(key, staged)
             return
+        parts, begun = StagedParts(staged, threads=self._threads), 0
+
+        async def put() -> None:
+            nonlocal begun
+            begun += 1
+            await self._objects.put_parts(key, parts.again(), part=PART, size=staged.size)
+
         try:
-            parts = StagedParts(staged, threads=self._threads)
-            await self._put_surely(
-                key, staged, lambda: self._objects.put_parts(key, parts.again(), part=PART, size=staged.size)
-            )
+            await self._put_surely(key, staged, put)
         except BaseException:
             self._uploads.abort(key)
             raise
+        if begun > 1:
+            # What failed at first may still be open. An upload that was completed is not listed any more.
+            self._uploads.abort(key)
 
     async def _put_surely(self, key: str, staged: StagedFile, put: Callable[[], Awaitable[None]]) -> None:
         """Put until it is known that the bytes are there. A failure may mean that only the answer got lost."""

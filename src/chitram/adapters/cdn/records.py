@@ -38,12 +38,12 @@ class PurgingRecordCache:
             await self._purge.purge(ids)
 
     async def drop(self, image_ids: Iterable[str]) -> None:
-        """As `invalidate`; ServiceUnavailable when the record cache has to be asked again."""
-        ids = tuple(image_ids)
-        try:
-            await self._cache.drop(ids)
-        finally:
-            await self._purge.purge(ids)
+        """Of the record cache alone: whoever answered for the change has waited for the others."""
+        await self._cache.drop(image_ids)
+
+    async def clear(self) -> None:
+        """Of the record cache alone: nobody waits for an answer."""
+        await self._cache.clear()
 
     async def check(self) -> bool:
         return await self._cache.check()

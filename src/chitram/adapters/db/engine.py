@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
-FILE_MODE = 0o640
+#: For the owner alone: a proxy in front may belong to the group, to read the store.
+FILE_MODE = 0o600
 
 #: How long SQLite itself waits for another process's lock, in seconds.
 BUSY_TIMEOUT = 0.4

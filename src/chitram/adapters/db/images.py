@@ -102,6 +102,9 @@ class SqlImageRepository:
         row = await self._statements.first(select(func.count()).select_from(images))
         return 0 if row is None else int(row[0])
 
+    async def any(self) -> bool:
+        return await self._statements.first(select(images.c.id).limit(1)) is not None
+
     async def miscounts(self) -> Sequence[Miscount]:
         size, files = func.coalesce(func.sum(blobs.c.size), 0), func.count(images.c.id)
         owned = users.outerjoin(images, and_(images.c.owner_id == users.c.id, IS_OWNED))

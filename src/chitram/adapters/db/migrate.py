@@ -18,6 +18,7 @@ __all__ = [
     "check",
     "current",
     "downgrade",
+    "is_known",
     "pending",
     "upgrade",
 ]
@@ -55,11 +56,7 @@ def downgrade(url: str, revision: str) -> None:
 
     def work(connection: Connection) -> bool:
         _up_to_date(connection)
-        scripts = _scripts()
-        try:
-            scripts.downgrade(connection, revision)
-        except scripts.UnknownRevision as error:
-            raise MigrationError(str(error)) from error
+        _scripts().downgrade(connection, revision)
         return True
 
     _schema(url).change(work)
@@ -75,6 +72,11 @@ def pending(url: str) -> bool:
     """Whether the database at `url` needs `upgrade`. SchemaNewerError when it is ahead of this program."""
     schema = _schema(url)
     return not schema.exists() or not schema.look(_up_to_date)
+
+
+def is_known(revision: str) -> bool:
+    """Whether this version of the program knows the schema of that name."""
+    return revision in _known()
 
 
 def check(url: str) -> Sequence[object]:
@@ -123,8 +125,12 @@ def _revision(connection: Connection) -> str | None:
 
 def _up_to_date(connection: Connection) -> bool:
     revision = _revision(connection)
-    # Each script's revision is the name of its file, and they are numbered.
-    known = sorted(path.stem for path in _VERSIONS.glob("[0-9]*.py"))
+    known = _known()
     if revision is not None and revision not in known:
         raise SchemaNewerError(revision)
     return revision == known[-1]
+
+
+def _known() -> Sequence[str]:
+    """Every revision, the oldest first: each is the name of its script's file, and they are numbered."""
+    return sorted(path.stem for path in _VERSIONS.glob("[0-9]*.py"))

@@ -14,16 +14,21 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, MetaData
 
+from chitram.adapters.db.schemas import MigrationError
+
 DIRECTORY = Path(__file__).parent / "migrations"
 
 
-class UnknownRevision(ValueError):
+class UnknownRevision(MigrationError):
     """No script has that name; the message says which."""
 
 
 def upgrade(connection: Connection, revision: str) -> None:
-    """Run the scripts that lead up to `revision` in the transaction that is open on `connection`."""
-    command.upgrade(_config(connection), revision)
+    """Run the scripts that lead up to `revision` in the transaction that is open on `connection`. UnknownRevision."""
+    try:
+        command.upgrade(_config(connection), revision)
+    except CommandError as error:
+        raise UnknownRevision(str(error)) from error
 
 
 def downgrade(connection: Connection, revision: str) -> None:

@@ -106,10 +106,11 @@ class CelerySignal:
         self._attempt(self._send)
         self._broker.close()
 
-    def _attempt(self, act: Callable[[], None]) -> bool:
-        """Do `act` with the broker; False when it is away, which is logged once."""
+    def _attempt(self, act: Callable[[], bool]) -> bool:
+        """Do `act`, which says whether the broker was needed for it; False when it is away, which is logged once."""
         try:
-            act()
+            if not act():
+                return True
         except Exception as error:  # noqa: BLE001  # kombu, redis and the socket below them each have errors of their own
             self._observer.announcement_failed()
             self._hear(answered=False)
@@ -124,21 +125,25 @@ class CelerySignal:
         self._failures = 0
         return True
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
         with self._lock:
             count = min(self._promised, BURST)
+        if not count:
+            return False
         self._broker.send(count)
         with self._lock:
             # Of more than a burst the rest need not be called for: whoever comes looks for more, and a sweep does.
             self._promised = 0 if count == BURST else self._promised - count
         self._observer.jobs_announced(count)
+        return True
 
-    def _ask(self) -> None:
+    def _ask(self) -> bool:
         if not self._watch or self._clock.monotonic() < self._question_at:
-            return
+            return False
         self._hear(answered=self._broker.worker_answers())
         interval = QUESTION_INTERVAL if self._answered else UNANSWERED_INTERVAL
         self._question_at = self._clock.monotonic() + interval
+        return True
 
     def _patience(self) -> float | None:
         """How long there is nothing to do unless somebody calls; None: for ever."""

@@ -71,6 +71,10 @@ class MemoryRecordCache:
     async def drop(self, image_ids: Iterable[str]) -> None:
         await self.invalidate(image_ids)
 
+    async def clear(self) -> None:
+        self._epochs = [epoch + 1 for epoch in self._epochs]
+        self._entries.clear()
+
     async def check(self) -> bool:
         return True
 
@@ -91,6 +95,9 @@ class DisabledRecordCache:
         """There is nothing to forget."""
 
     async def drop(self, image_ids: Iterable[str]) -> None:
+        """There is nothing to forget."""
+
+    async def clear(self) -> None:
         """There is nothing to forget."""
 
     async def check(self) -> bool:

@@ -59,7 +59,7 @@ class RedisRecordCache:
     A miss leaves a ticket beside the record, and only who shows it may fill the record in; an invalidation takes both
     away. Tickets and records carry the server's incarnation: what comes back with a restored or promoted server counts
     for nothing. An invalidation that Redis cannot be told of is told through the database: every hit is checked against
-    the jobs that wait there.
+    the jobs that waited there before Redis was asked.
     """
 
     enabled = True
@@ -73,6 +73,8 @@ class RedisRecordCache:
 
     async def get(self, image_id: str) -> ImageRecord | Miss:
         fresh = secrets.token_hex(8)
+        # Before Redis is: a job that is not in a list read afterwards may have gone after Redis gave the record.
+        pending = await self._pending.images()
         try:
             answer = await self._client.evaluate(_GET, keys=self._keys(image_id), arguments=(fresh, TICKET_LIFE))
         except RedisUnavailableError:
@@ -82,7 +84,7 @@ class RedisRecordCache:
                 return Miss(_ticket(value))
             case [bytes(data)]:
                 record = decode(data, image_id=image_id)
-                if record is not None and not await self._pending.include(image_id):
+                if record is not None and pending is not None and image_id not in pending:
                     return record
         return Miss(None)
 
@@ -109,6 +111,13 @@ class RedisRecordCache:
         except RedisUnavailableError as error:
             raise ServiceUnavailable("The cache does not answer.") from error
 
+    async def clear(self) -> None:
+        try:
+            for kind in ("image", "ticket"):
+                await self._delete_all(f"{self._prefix}:{kind}:*")
+        except RedisUnavailableError as error:
+            raise ServiceUnavailable("The cache does not answer.") from error
+
     async def check(self) -> bool:
         """Whether Redis answers and can be written to."""
         try:
@@ -122,6 +131,15 @@ class RedisRecordCache:
         for start in range(0, len(ids), BATCH):
             keys = [key for image_id in ids[start : start + BATCH] for key in self._keys(image_id)]
             await self._client.call("DEL", *keys)
+
+    async def _delete_all(self, pattern: str) -> None:
+        cursor: bytes | str = "0"
+        while True:
+            cursor, keys = await self._client.call("SCAN", cursor, "MATCH", pattern, "COUNT", BATCH)
+            if keys:
+                await self._client.call("DEL", *keys)
+            if int(cursor) == 0:
+                return
 
     def _keys(self, image_id: str) -> tuple[str, str]:
         record = f"{self._prefix}:image:{image_id}"

@@ -61,8 +61,9 @@ class Link:
         except NoScriptError:
             return await self.call("EVAL", script.text, *rest)
 
-    async def close(self, *, at_once: bool) -> None:
-        await self._connection.disconnect(nowait=at_once)
+    async def close(self) -> None:
+        """Close the connection without waiting for the other end, which may never say that it has heard."""
+        await self._connection.disconnect(nowait=True)
 
 
 class LinkPool:
@@ -90,38 +91,40 @@ class LinkPool:
                 yield link
             except ReadOnlyError:
                 # A former master: its name may stand for another server by now.
-                await link.close(at_once=True)
+                await link.close()
                 raise
             except ResponseError:
-                self._keep(link)
+                await self._keep(link)
                 raise
             except BaseException:
                 # An answer may still be on its way, and would be taken for that of the next question.
-                await link.close(at_once=True)
+                await link.close()
                 raise
-            self._keep(link)
+            await self._keep(link)
 
     async def forget_idle(self) -> None:
         """Close what nobody uses now: the server that they lead to is gone."""
         while self._idle:
-            await self._idle.pop().close(at_once=True)
+            await self._idle.pop().close()
 
     async def aclose(self) -> None:
         """Close everything; what is under way is closed when it ends."""
         self._closed = True
-        while self._idle:
-            await self._idle.pop().close(at_once=False)
+        await self.forget_idle()
 
     async def _open(self) -> Link:
         link = Link(self._factory.make_connection())  # type: ignore[no-untyped-call]  # as above
         try:
             await link.open()
         except BaseException:
-            await link.close(at_once=True)
+            await link.close()
             raise
         return link
 
-    def _keep(self, link: Link) -> None:
+    async def _keep(self, link: Link) -> None:
+        if self._closed:
+            await link.close()
+            return
         link.used = True
         self._idle.append(link)
 

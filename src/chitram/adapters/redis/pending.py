@@ -21,9 +21,9 @@ MAX_JOBS = 256
 class PendingInvalidations:
     """The images that waiting jobs of the kind INVALIDATE name, as of at most TRUSTED_FOR seconds ago.
 
-    Such a job is committed with the change, and goes when the cache has dropped the record. Everybody who relies on
-    the cache asks here, so whoever waits for HEARD_AFTER seconds after a commit knows that nobody relies on it any
-    more, even when the cache itself could not be told. It has to be asked of the database that commits, no replica.
+    Such a job is committed with the change, and goes when the cache has dropped the record. Everybody asks here before
+    they ask the cache, so whoever waits for HEARD_AFTER seconds after a commit knows that nobody relies on the record
+    any more, even when the cache itself could not be told. It has to be asked of the database that commits, no replica.
     """
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
@@ -33,15 +33,20 @@ class PendingInvalidations:
         self._images: frozenset[str] | None = None
         self._asking: asyncio.Task[None] | None = None
 
-    async def include(self, image_id: str) -> bool:
-        """Whether what is cached of the image may be out of date; also when the database cannot say, or not in time."""
+    async def images(self) -> frozenset[str] | None:
+        """These images; None when nothing cached may be believed: too many jobs wait, or the database cannot say, or
+        not in time.
+
+        What is believed by this answer has to be asked of the cache after it: a job that is in no list any more may
+        have gone a moment ago, after the cache gave the record.
+        """
         if not self._is_fresh():
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask())
             await asyncio.shield(self._asking)
             if not self._is_fresh():
-                return True
-        return self._images is None or image_id in self._images
+                return None
+        return self._images
 
     async def aclose(self) -> None:
         """Wait for what is under way."""

@@ -1,0 +1,5 @@
+"""The command line. Nothing that is made while modules load is garbage: to look for some takes a tenth of the start."""
+
+import gc
+
+gc.disable()  # `main` turns it on again when everything is loaded

@@ -1,23 +1,20 @@
 """`chitram backup` and `chitram restore`: a copy of everything, and everything out of a copy."""
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from chitram import __version__
-from chitram.bootstrap import StartupError, schema_revision
-from chitram.bootstrap.transfers import backing_up, manifest_of, restoring, secret_file
-from chitram.domain.errors import ChitramError
+from chitram.bootstrap import schema_revision
+from chitram.bootstrap.transfers import backing_up, manifest_of, restoring
 from chitram.entrypoints.cli.loading import fail, settings_or_exit
-from chitram.entrypoints.cli.moving import describe, report_lost
+from chitram.entrypoints.cli.moving import FAILURES, describe, report_lost
 from chitram.entrypoints.cli.progress import progress_bar
-from chitram.services.transfer import Copy, NotEmptyError
+from chitram.services.transfer import Copy
 from chitram.settings import Settings
 
-_FAILURES = (StartupError, ChitramError, NotEmptyError, ValueError)
 _Directory = Annotated[Path, typer.Argument(help="The backup's directory.", file_okay=False)]
 
 
@@ -31,8 +28,7 @@ def backup(directory: _Directory) -> None:
     settings = settings_or_exit()
     try:
         made = asyncio.run(_back_up(settings, directory))
-        _keep_secret(secret_file(settings), directory / secret_file(settings).name)
-    except (*_FAILURES, OSError) as error:
+    except (*FAILURES, OSError) as error:
         fail(str(error), status=1)
     typer.echo(_summary(made))
     report_lost([*made.manifest.missing])
@@ -47,8 +43,7 @@ def restore(directory: _Directory) -> None:
     settings = settings_or_exit()
     try:
         done = asyncio.run(_put_back(settings, directory))
-        _keep_secret(directory / secret_file(settings).name, secret_file(settings))
-    except (*_FAILURES, OSError) as error:
+    except (*FAILURES, OSError) as error:
         fail(str(error), status=1)
     typer.echo(_summary(done))
     report_lost([*done.manifest.missing])
@@ -73,13 +68,3 @@ def _summary(copy: Copy) -> str:
     rows = ", ".join(f"{number} {table}" for table, number in manifest.tables.items() if number)
     moment = f"{manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
     return f"Backup of {moment} by Chitram {manifest.version}: {rows or 'no rows'}\n{describe(copy.transfer)}"
-
-
-def _keep_secret(source: Path, target: Path) -> None:
-    """The secret that signs tokens belongs to the copy where it was made by us; one from the settings does not."""
-    if not source.exists() or target.exists():
-        return
-    temporary = target.with_suffix(".new")
-    temporary.touch(mode=0o600)
-    shutil.copyfile(source, temporary)
-    temporary.rename(target)

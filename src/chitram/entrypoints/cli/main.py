@@ -1,5 +1,6 @@
 """The command line: one file a topic, gathered here."""
 
+import gc
 from typing import Annotated
 
 import typer
@@ -44,3 +45,7 @@ app.command("migrate-db")(moving.migrate_db)
 app.command("migrate-store")(moving.migrate_store)
 app.add_typer(admin.app, name="admin")
 app.add_typer(jobs.app, name="jobs")
+
+gc.enable()
+# What is loaded now stays: no later collection has to look at it again.
+gc.freeze()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from chitram.bootstrap import StartupError
-from chitram.bootstrap.transfers import moving_objects, moving_rows
+from chitram.bootstrap.transfers import TARGET, moving_objects, moving_rows
 from chitram.domain.errors import ChitramError
 from chitram.entrypoints.cli.loading import fail, settings_or_exit
 from chitram.entrypoints.cli.progress import progress_bar
@@ -16,14 +16,15 @@ from chitram.settings import Settings
 #: Most keys of lost objects that are printed; the number is always exact.
 EXAMPLES = 20
 
-_FAILURES = (StartupError, ChitramError, NotEmptyError, ValueError)
+#: What a transfer ends with when it cannot be done.
+FAILURES = (StartupError, ChitramError, NotEmptyError, ValueError)
 
 
 def migrate_db(
     to: Annotated[
         str,
         typer.Option(
-            envvar="TARGET_DATABASE_URL",
+            envvar=TARGET,
             help="The database to fill, empty. Name it in the environment: others can read a command line.",
         ),
     ],
@@ -36,7 +37,7 @@ def migrate_db(
     settings = settings_or_exit()
     try:
         different = asyncio.run(_move_rows(settings, to))
-    except _FAILURES as error:
+    except FAILURES as error:
         fail(str(error), status=1)
     if different:
         fail(f"These tables are not the same: {', '.join(different)}. Was anything changed meanwhile?", status=1)
@@ -57,7 +58,7 @@ def migrate_store(
     settings = settings_or_exit()
     try:
         transfer = asyncio.run(_move_objects(settings, to))
-    except _FAILURES as error:
+    except FAILURES as error:
         fail(str(error), status=1)
     typer.echo(describe(transfer))
     report_lost([*transfer.missing, *transfer.damaged])

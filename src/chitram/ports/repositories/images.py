@@ -100,6 +100,10 @@ class ImageRepository(Protocol):
 
     async def count(self) -> int: ...
 
+    async def any(self) -> bool:
+        """Whether there is one at all. Quick, however many there are."""
+        ...
+
     async def miscounts(self) -> Sequence[Miscount]:
         """Accounts that are charged other bytes or files than their images have, by id. Walks over all of both."""
         ...

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chitram.domain.blobs import ERASING_HELD
-from chitram.domain.errors import ReadOnly, ServiceUnavailable
+from chitram.domain.errors import ChitramError, ReadOnly, ServiceUnavailable
 from chitram.ports.archive import Archive, Manifest
 from chitram.ports.blobs import BlobStore
+from chitram.ports.cache import RecordCache
 from chitram.ports.clock import Clock, Identifiers
 from chitram.ports.repositories.rows import Row
 from chitram.ports.staging import Staging
@@ -118,8 +119,12 @@ class Backup:
         finally:
             holding.cancel()
             await asyncio.wait({holding})
-            async with self._database.begin() as work:
-                await work.leases.release(ERASING_HELD, holder=self._holder)
+            try:
+                async with self._database.begin() as work:
+                    await work.leases.release(ERASING_HELD, holder=self._holder)
+            except ChitramError:
+                # The copy is made; the lease ends by itself.
+                logger.warning("the lease that keeps objects from being erased could not be given back")
 
     async def _hold(self) -> bool:
         now = self._clock.now()
@@ -131,7 +136,7 @@ class Backup:
             await asyncio.sleep(LEASE.total_seconds() / 3)
             try:
                 held = await self._hold()
-            except ServiceUnavailable:
+            except ChitramError:
                 held = False
             if not held:
                 # What would be collected now has rested for the whole grace period before: a short gap loses nothing.
@@ -139,21 +144,34 @@ class Backup:
 
 
 class Restore:
-    """Puts a copy into an empty `database`, whose schema is the copy's, and the store `blobs` that belongs to it."""
+    """Puts a copy into an empty `database`, whose schema is the copy's, and the store `blobs` that belongs to it.
+
+    `cache` may still know images of whatever was there before.
+    """
 
     def __init__(
-        self, *, database: Database, blobs: BlobStore, archive: Archive, copies: BlobStore, staging: Staging
+        self,
+        *,
+        database: Database,
+        blobs: BlobStore,
+        archive: Archive,
+        copies: BlobStore,
+        staging: Staging,
+        cache: RecordCache,
     ) -> None:
         self._database = database
+        self._cache = cache
         self._archive = archive
         self._mover = ObjectMover(source=copies, target=blobs, staging=staging)
 
     async def put_back(self, manifest: Manifest, *, progress: Progress) -> Copy:
         """Objects first, rows after them, all or none: a restore that is cut short leaves no image without its bytes.
 
-        NotEmptyError when the database has rows already; ValueError when the copy does not have what it promises.
+        NotEmptyError when the database has rows already; ValueError when the copy does not have what it promises;
+        ServiceUnavailable when the cache does not answer.
         """
         await require_empty(self._database)
+        await self._cache.clear()
         transfer = Transfer()
         async for rows in self._archive.read("blobs"):
             for expected in filter(None, map(Expected.of, rows)):

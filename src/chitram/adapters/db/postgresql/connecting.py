@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from chitram.adapters.db.patience import Patience
-from chitram.adapters.db.postgresql.failures import connection_failure
+from chitram.adapters.db.postgresql.failures import Unreachable, connection_failure
 
 #: A peer that acknowledges nothing for so long is gone, in seconds; an idle one is asked for a sign of life.
 DEAD_AFTER = 5
@@ -68,6 +68,9 @@ async def connect(address: str, *, patience: Patience, name: str, read_only: boo
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise connection_failure(error) from error
+    except ValueError:
+        # It would show the part of the password that was taken for something else.
+        raise Unreachable("its address cannot be understood: are signs in the password percent-encoded?") from None
     return connection
 
 

@@ -53,7 +53,7 @@ class PostgresConnections:
 
     async def look(self) -> None:
         """Raise ServiceUnavailable unless the database answers."""
-        transaction = await _transaction(self._readers)
+        transaction = await self.view()
         try:
             await transaction.first(select(leases.c.name).limit(1))
         finally:

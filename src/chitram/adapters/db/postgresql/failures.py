@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +26,7 @@ _UNAVAILABLE = frozenset(
     }
 )
 _DISK_FULL = "53100"
+_NOT_ALLOWED = "42501"
 #: NUL, and half of a surrogate pair: no text that PostgreSQL takes.
 _NOT_TEXT = frozenset({"22021", "22P05"})
 _LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.InvalidCachedStatementError)
@@ -42,6 +44,8 @@ def connection_failure(error: BaseException) -> Unreachable:
     """What kept a connection from being made."""
     if isinstance(error, TimeoutError):
         reason = "it does not answer in time"
+    elif isinstance(error, ssl.SSLError):  # an error of the system by its class, with numbers of its own
+        reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or type(error).__name__
     elif isinstance(error, OSError):
         # The loop has words of its own for errors of the system; those of name look-ups have numbers of their own.
         number = None if isinstance(error, socket.gaierror) else error.errno
@@ -49,6 +53,12 @@ def connection_failure(error: BaseException) -> Unreachable:
     else:
         reason = str(error)
     return Unreachable(reason, retry_after=unavailable().retry_after)
+
+
+def refused(error: BaseException) -> str | None:
+    """What the account may not do, in PostgreSQL's words; None when it is something else."""
+    driver = _driver_error(error)
+    return str(getattr(driver, "message", "")) if getattr(driver, "sqlstate", None) == _NOT_ALLOWED else None
 
 
 def domain_error(error: BaseException) -> ChitramError | None:

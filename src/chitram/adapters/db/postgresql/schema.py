@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from chitram.adapters.db.patience import Patience
 from chitram.adapters.db.postgresql.connecting import WatchedConnection, connect, driver_address
-from chitram.adapters.db.postgresql.failures import Unreachable, domain_error, without_values
+from chitram.adapters.db.postgresql.failures import Unreachable, domain_error, refused, without_values
 from chitram.adapters.db.schemas import MigrationError
 
 T = TypeVar("T")
@@ -56,6 +56,8 @@ class PostgresSchema:
             # Before anything runs there is an operator, who wants to know more than clients may.
             raise MigrationError(f"PostgreSQL cannot be reached: {error.reason}") from error
         except DBAPIError as error:
+            if (refusal := refused(error)) is not None:
+                raise MigrationError(f"PostgreSQL refuses: {refusal}") from error
             raise domain_error(error) or without_values(error) from error
         finally:
             await engine.dispose()
