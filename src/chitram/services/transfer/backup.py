@@ -37,10 +37,6 @@ class Copy:
     manifest: Manifest
     transfer: Transfer
 
-    @property
-    def whole(self) -> bool:
-        return not self.manifest.missing
-
 
 class Backup:
     """Makes a copy of `database` and `blobs`: rows into `archive`, objects into the store `copies`."""
