@@ -52,7 +52,9 @@ def rows(root: Path, *, rounds: int, seconds: float) -> None:
         (root / "plain").mkdir()
         paths = [PATH + image_id(number) for number in range(1, ROWS + 1)]
         zipf, each = zipf_script(root / "zipf.lua", paths), paths_script(root / "each.lua", paths)
-        settings = {"DATABASE_URL": url, **PATIENT}
+        # The store belongs to the database, wherever that has gone.
+        store = os.fspath(root / "sqlite" / "data" / "storage")
+        settings = {"DATABASE_URL": url, "LOCAL_STORAGE_PATH": store, **PATIENT}
         cases: dict[str, tuple[Running, Path, Callable[[], object]]] = {
             "SQLite, no cache": (
                 stack.enter_context(chitram(root / "sqlite", CACHE_ENABLED="false")), zipf, lambda: None,

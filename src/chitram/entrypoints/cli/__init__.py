@@ -1,4 +1,4 @@
-"""The command line. Nothing that is made while modules load is garbage: to look for some takes a tenth of the start."""
+"""The command line. Nothing that is made while modules load is garbage: to look for some takes a sixth of the start."""
 
 import gc
 
