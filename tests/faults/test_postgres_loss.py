@@ -29,7 +29,7 @@ RECOVERY = 40.0
 #: As many requests of each kind at a time: more than there are connections.
 AT_ONCE = count(8, 20)
 MAX_CONNECTIONS = 40
-EMAIL, PASSWORD = "somebody@example.org", "a password that is long enough"
+EMAIL, OTHER, PASSWORD = "somebody@example.org", "another@example.org", "a password that is long enough"
 
 
 @dataclass
@@ -81,7 +81,7 @@ WRITES = {
 #: What needs no table of images.
 ACCOUNTS = {
     "who am I": _request("GET", "/api/v1/auth/me"),
-    "sign in": _request("POST", "/api/v1/auth/login", json={"email": EMAIL, "password": PASSWORD}),
+    "sign in": _request("POST", "/api/v1/auth/login", json={"email": OTHER, "password": PASSWORD}),
 }
 
 
@@ -96,11 +96,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         directory = tmp_path_factory.mktemp("postgres-loss")
         server = stack.enter_context(running_server(directory, DATABASE_URL=url, BCRYPT_ROUNDS="4", **UNLIMITED))
         client = stack.enter_context(httpx.Client(timeout=60, limits=httpx.Limits(max_connections=2 * AT_ONCE)))
-        who = {"email": EMAIL, "password": PASSWORD}
-        token = client.post(f"{server.url}/api/v1/auth/register", json=who).json()["access_token"]
+        # Another account signs in again and again, which ends its oldest sessions.
+        token, _ = (
+            client.post(f"{server.url}/api/v1/auth/register", json={"email": email, "password": PASSWORD}).json()
+            for email in (EMAIL, OTHER)
+        )
         file = {"file": ("a.png", png(64, 48), "image/png")}
         kept = client.post(f"{server.url}/api/v1/images/upload", files=file).json()
-        yield Stage(postgres, database, proxy, server, client, kept["id"], kept["delete_token"], token)
+        yield Stage(postgres, database, proxy, server, client, kept["id"], kept["delete_token"], token["access_token"])
 
 
 def _start(postgres: Postgres) -> None:

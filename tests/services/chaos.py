@@ -104,17 +104,18 @@ class ChaosProxy:
                     each.close()
 
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        try:
             while data := await source.read(_CHUNK):
                 await self._wait()
                 sink.write(data)
                 await sink.drain()
-            with suppress(OSError, RuntimeError):
-                sink.write_eof()
+            sink.write_eof()
+        except (OSError, RuntimeError):  # a reset is passed on too, or the other end would wait for ever
+            _reset(sink)
 
     async def _answer(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         passed = 0
-        with suppress(OSError):
+        try:
             while data := await source.read(_CHUNK):
                 await self._wait()
                 if self.faults.swallow_answers:
@@ -128,8 +129,9 @@ class ChaosProxy:
                     return
                 passed += len(data)
                 await self._write(sink, data)
-            with suppress(OSError, RuntimeError):
-                sink.write_eof()
+            sink.write_eof()
+        except (OSError, RuntimeError):
+            _reset(sink)
 
     async def _write(self, sink: asyncio.StreamWriter, data: bytes) -> None:
         piece = len(data) if not self.faults.rate else max(1, self.faults.rate // 20)
