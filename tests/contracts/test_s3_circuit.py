@@ -89,7 +89,7 @@ async def test_one_operation_that_fails_or_takes_long_does_not_stop_the_others(c
     with pytest.raises(StorageUnavailable):
         await circuit.run(fail)
     assert not circuit.is_open
-    hasty = Circuit(service.probe, patience=replace(QUICK, operation=0.1))
+    hasty = Circuit(service.probe, patience=replace(QUICK, stall=0.01, operation=0.5))
     with pytest.raises(StorageUnavailable):
         await hasty.run(hang)
     assert service.asked >= 2
