@@ -76,6 +76,7 @@ QUERIES = {
     "condemned_before": lambda work: work.blobs.condemned_before(NOW, limit=10),
     "without_thumbnails": lambda work: work.blobs.without_thumbnails(pipeline_version=9, limit=10),
     "verified_before": lambda work: work.blobs.verified_before(NOW, limit=10),
+    "corrupt_before": lambda work: work.blobs.corrupt_before(NOW, limit=10),
     "known_keys": lambda work: work.blobs.known_keys([new_blob().key, new_blob(2).key]),
     "page": lambda work: work.blobs.page(after_id=0, limit=10),
     "image lock": lambda work: work.images.lock("image000001"),
@@ -114,6 +115,7 @@ QUERIES = {
     "session remove_of_user": lambda work: work.sessions.remove_of_user(MINE, but=SESSION.id),
     "knows_address": lambda work: work.sessions.knows_address(MINE, subject="192.0.2.1"),
     "remember_address": lambda work: work.sessions.remember_address(MINE, subject="192.0.2.1", at=NOW, keep=2),
+    "forget_addresses_of": lambda work: work.sessions.forget_addresses_of(MINE, but="192.0.2.1"),
     "forget_addresses": lambda work: work.sessions.forget_addresses(before=NOW, limit=10),
     "session set_used": lambda work: work.sessions.set_used({SESSION.id: NOW}),
     "session remove_expired": lambda work: work.sessions.remove_expired(now=NOW, limit=10),
@@ -141,8 +143,9 @@ QUERIES = {
 #: Rows that a statement brings along itself, and those of the page that it found.
 HARMLESS = re.compile(r"CONSTANT ROW|VIRTUAL TABLE|SCAN shown$")
 
-#: Sorting is in order where what is sorted is small: the images of a few near blobs, the addresses of one account.
-SORTS_LITTLE = {"similar 8", "similar 16", "similar 8 owned", "similar 16 owned", "remember_address"}
+#: Sorting is in order where what is sorted is small: the images of a few near blobs, the addresses of one account, the
+#: corrupt blobs.
+SORTS_LITTLE = {"similar 8", "similar 16", "similar 8 owned", "similar 16 owned", "remember_address", "corrupt_before"}
 #: Sizes are in another table than owners. What is sorted here is two numbers for each image of one account.
 SORTS_AN_ACCOUNT = {"list_owned by size", "list_owned by size on"}
 
@@ -257,6 +260,7 @@ async def test_every_query_uses_an_index(tmp_path: Path, name: str, analyzed: bo
             "verified_before",
             ["ix_blobs_verified (verified_at>? AND verified_at<?)", "ix_blobs_never_verified (created_at<?)"],
         ),
+        ("corrupt_before", ["ix_blobs_corrupt (state=?)"]),
         (
             "claim",
             [

@@ -125,6 +125,17 @@ class TestFamiliarAddresses:
             assert await self.known(work) == []
             assert await self.known(work, THEIRS) == [self.NAMES[0]]
 
+    async def test_those_of_an_account_are_forgotten_but_one(self, database):
+        async with database.begin() as work:
+            for subject in self.NAMES[:3]:
+                await self.see(work, subject)
+                await self.see(work, subject, user_id=THEIRS)
+            assert await work.sessions.forget_addresses_of(MINE, but=self.NAMES[1]) == 2
+            assert await self.known(work) == [self.NAMES[1]]
+            assert await work.sessions.forget_addresses_of(MINE) == 1
+            assert await self.known(work) == []
+            assert await self.known(work, THEIRS) == list(self.NAMES[:3])
+
     async def test_those_seen_last_are_kept(self, database):
         async with database.begin() as work:
             for moment, subject in enumerate(self.NAMES[:3]):

@@ -13,6 +13,7 @@ from tests.counts import count
 from tests.factories import hostile, pictures
 from tests.factories.servers import UNLIMITED, Server, running_server
 from tests.faults.onlookers import Onlooker, onlooker
+from tests.faults.stampede import persistent
 from tests.faults.traffic import UPLOAD, form
 
 pytestmark = pytest.mark.slow
@@ -50,7 +51,8 @@ def others(server: Server, client: httpx.Client) -> Iterator[Onlooker]:
 
 
 def upload(client: httpx.Client, data: bytes) -> httpx.Response:
-    return client.post(UPLOAD, files=form(data))
+    """The answer; who is asked to come back on a busy machine does so."""
+    return persistent(lambda http: http.post(UPLOAD, files=form(data)))(client)
 
 
 def check_stored(client: httpx.Client, answer: httpx.Response) -> bytes:

@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+import structlog
 
 from chitram.domain.audit import AuditAction
+from chitram.domain.errors import StorageUnavailable
 from tests.factories.accounts import AUTH, OWN_PAGE, PASSWORD, USERS, api_token, bearer, browser_signed_in, signed_up
-from tests.integration.requests import IMAGES, UNKNOWN, UPLOAD, token, uploaded
+from tests.integration.requests import IMAGES, UNKNOWN, UPLOAD, photo, token, uploaded
 
 REFUSED = AuditAction.ACCESS_REFUSED
 
@@ -131,3 +133,35 @@ async def test_what_is_no_attempt_is_not_on_record(client, home):
     await client.get("/nowhere", headers={"Cookie": "a=b"})
     await client.put(IMAGES, headers=ada.bearer)
     assert not refusals(home)
+
+
+async def test_who_is_turned_away_by_a_page(client, home):
+    """The pages show these refusals beside their forms."""
+    image = await uploaded(client)
+    path = f"/image/{image['id']}/delete"
+    answer = await client.post(path, data={"delete_token": "wrong"}, headers=OWN_PAGE)
+    assert answer.status_code == 403
+    [event] = refusals(home)
+    assert (event.subject, event.refusal, event.details["route"]) == (
+        image["id"], "INVALID_DELETE_TOKEN", "/image/{image_id}/delete",
+    )  # fmt: skip
+    ada = await signed_up(client)
+    await browser_signed_in(client, ada)
+    files, forged = {"file": ("a.jpg", photo())}, {"csrf_token": "forged"}
+    answer = await client.post("/upload", files=files, data=forged, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 403
+    event = refusals(home)[1]
+    assert (event.actor, event.refusal, event.details["route"]) == (ada.id, "CSRF_REFUSED", "/upload")
+
+
+async def test_what_only_a_page_shows_is_told_to_the_operator(client, home, monkeypatch):
+    """An error about us, beside the form for uploads."""
+
+    async def unavailable(*_args, **_keywords):
+        raise StorageUnavailable("the disk is gone")
+
+    monkeypatch.setattr(type(home.foundation.blobs), "put", unavailable)
+    with structlog.testing.capture_logs() as logs:
+        answer = await client.post("/upload", files={"file": ("a.jpg", photo())}, headers=OWN_PAGE)
+    assert answer.status_code == 503
+    assert [entry["code"] for entry in logs if entry["log_level"] == "error"] == ["STORAGE_UNAVAILABLE"]

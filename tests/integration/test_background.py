@@ -44,6 +44,16 @@ async def test_thumbnails_come_after_the_answer(client, home):
     assert (await client.get(image["thumbnail_url"])).status_code == 200
 
 
+async def test_the_answer_does_not_tell_that_the_bytes_are_known(client, home):
+    for data in (photo(), broken_inside()):
+        first = await uploaded(client, data)
+        await home.application.runner.run_due()
+        second = await uploaded(client, data)
+        for own in ("id", "url", "thumbnail_url", "thumbnails", "created_at", "delete_token"):
+            del first[own], second[own]
+        assert first == second
+
+
 async def test_the_same_thumbnails_as_inline(client, home, tmp_path):
     data = pictures.jpeg(700, 400)
     image = await uploaded(client, data)
@@ -92,6 +102,7 @@ class TestBrokenFile:
         answer = await client.get(image["thumbnail_url"], headers=token(image))
         assert code(answer) == "THUMBNAIL_NOT_READY"
         assert answer.json()["detail"]["details"] == {"reason": "corrupt"}
+        assert "retry-after" not in answer.headers
 
     async def test_is_not_tried_again_and_can_be_deleted(self, client, home):
         image = await uploaded(client, broken_inside())

@@ -336,6 +336,9 @@ def test_a_flood_is_refused_by_nginx_in_our_words(stage: Stage):
     answer = stage.client.post("/api/v1/images/upload", files={"file": ("a.jpg", bytes(3_000_000))})
     assert (answer.status_code, answer.json()["detail"]["code"]) == (413, "FILE_TOO_LARGE")
     assert answer.headers["x-request-id"]
+    for name in ("content-security-policy", "referrer-policy", "x-frame-options", "x-content-type-options"):
+        assert answer.headers[name] == stage.direct.get("/api/v1/auth/me").headers[name]
+    assert answer.headers["strict-transport-security"]
 
 
 def test_a_file_of_just_the_limit_passes(stage: Stage, tmp_path: Path):
@@ -428,6 +431,19 @@ def test_tls_is_of_today(stage: Stage):
     assert "TLSv1.3" in handshake()
     assert "Cipher is (NONE)" in handshake("-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
     assert "Cipher is (NONE)" in handshake("-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0")
+
+
+def test_secrets_in_addresses_are_in_no_log_of_nginx(stage: Stage):
+    stage.client.get("/register?invite=secret-in-a-query", headers={"Referer": "https://x/?secret-in-a-query"})
+    stage.client.delete("/api/v1/images/00000000000?delete_token=secret-in-a-query")
+    log = stage.proxy.access_log
+    deadline = time.monotonic() + 10
+    while "DELETE /api/v1/images/00000000000 " not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    lines = log.read_text()
+    assert "DELETE /api/v1/images/00000000000 " in lines
+    assert "GET /register " in lines
+    assert "secret-in-a-query" not in lines
 
 
 def test_nginx_does_not_tell_its_version(stage: Stage):

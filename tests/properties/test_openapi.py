@@ -108,11 +108,19 @@ class Somebody:
 
 
 @pytest.fixture(scope="module")
-def somebody(server: Server) -> Iterator[Somebody]:
+def strangers_calls() -> Counter[tuple[str, int]]:
+    """What the tests without an account were answered, by operation."""
+    return Counter()
+
+
+@pytest.fixture(scope="module")
+def somebody(server: Server, strangers_calls: Counter[tuple[str, int]]) -> Iterator[Somebody]:
     person = Somebody(server.url)
     yield person
     person.client.close()
-    asked, answered = ({label for label, status in person.calls if status < most} for most in (600, 400))
+    asked = {label for label, _ in person.calls}
+    # Strangers may have registered every e-mail before that chance comes upon.
+    answered = {label for label, status in person.calls | strangers_calls if status < 400}
     if asked == LABELS:  # and not some of them alone
         assert asked - answered == BEYOND_CHANCE
 
@@ -126,8 +134,9 @@ def excluded(case: schemathesis.Case) -> list[Any]:
 
 @SCHEMA.parametrize()
 @settings(max_examples=count(15, 500), **BOUNDED)
-def test_every_operation_answers_as_described(case, server):
-    case.call_and_validate(base_url=server.url, excluded_checks=excluded(case))
+def test_every_operation_answers_as_described(case, server, strangers_calls):
+    answer = case.call_and_validate(base_url=server.url, excluded_checks=excluded(case))
+    strangers_calls[case.operation.label, answer.status_code] += 1
 
 
 @SCHEMA.parametrize()

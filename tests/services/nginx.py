@@ -68,6 +68,7 @@ class Nginx:
     https_port: int
     certificate: Path
     cache: Path
+    access_log: Path
 
     @property
     def url(self) -> str:
@@ -103,7 +104,7 @@ def nginx(
         "CHITRAM_TLS_KEY": str(key),
         "CHITRAM_BODY_LIMIT": body_limit,
     }
-    configuration = render(TEMPLATE.read_text(encoding="utf-8"), values)
+    configuration = render(TEMPLATE.read_text(encoding="utf-8"), values).replace("/var/log/nginx/", f"{root}/")
     for line, other in (instead or {}).items():
         assert line in configuration, line
         configuration = configuration.replace(line, other)
@@ -121,4 +122,4 @@ def nginx(
         directory=root,
         ready=lambda: accepts(https_port),
     )
-    return Nginx(service, http_port, https_port, pem, root / "cache")
+    return Nginx(service, http_port, https_port, pem, root / "cache", root / "access.log")

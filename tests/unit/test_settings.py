@@ -265,6 +265,28 @@ def test_production_refuses_a_secret_that_everybody_knows(monkeypatch):
     assert load_settings().storage.backend == "minio"
 
 
+@pytest.mark.parametrize(
+    ("variable", "known", "good"),
+    [
+        ("DATABASE_URL", "postgresql://chitram:Postgres@db/chitram", f"postgresql://chitram:{GOOD_SECRET}@db/chitram"),
+        ("DATABASE_URL", "postgresql://chitram:%70assword@db/chitram", "postgresql://chitram@db/chitram"),
+        ("REDIS_URL", "redis://:redis@cache/0", "redis://cache/0"),
+        ("REDIS_PASSWORD", "ChangeMe", GOOD_SECRET),
+        ("CELERY_BROKER_URL", "redis://:secret@cache/1", f"redis://:{GOOD_SECRET}@cache/1"),
+    ],
+)
+def test_production_refuses_passwords_of_services_that_everybody_knows(monkeypatch, variable, known, good):
+    monkeypatch.setenv("ALLOWED_HOSTS", "x")
+    monkeypatch.setenv(variable, known)
+    load_settings()
+    monkeypatch.setenv("APP_ENV", "production")
+    with pytest.raises(SettingsError, match=rf"^{variable}: .* known to everybody") as caught:
+        load_settings()
+    assert known not in str(caught.value)
+    monkeypatch.setenv(variable, good)
+    load_settings()
+
+
 def test_thumbnails_wait_for_a_worker_where_there_is_one(monkeypatch):
     assert load_settings().render_inline
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")

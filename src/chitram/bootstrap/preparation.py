@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from chitram.adapters.blobs.directories import fsync_directory, make_directories
 from chitram.adapters.db import migrate
 from chitram.domain.errors import ChitramError
 from chitram.settings import MIN_SECRET_BYTES, Settings
@@ -20,9 +21,9 @@ class StartupError(RuntimeError):
 def prepare(settings: Settings) -> None:
     """Make the data directory and bring the schema up to date. StartupError when that is not possible."""
     with startup_errors("DATA_DIR"):
-        settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        make_directories(settings.app.data_dir)
         if settings.storage.backend == "local":
-            settings.storage_path.mkdir(parents=True, exist_ok=True, mode=0o750)
+            make_directories(settings.storage_path)
         load_secret(settings)
     if not settings.app.read_only:
         migrate_schema(settings)
@@ -35,7 +36,7 @@ def migrate_schema(
 ) -> None:
     """Bring the schema up or down to a revision. StartupError, which blames `variable`, when that is not possible."""
     with startup_errors(variable):
-        settings.app.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        make_directories(settings.app.data_dir)
         if down_to is None:
             migrate.upgrade(settings.database_url, revision=up_to)
         else:
@@ -103,7 +104,7 @@ def keep_copy_of_secret(settings: Settings, directory: Path) -> None:
     if source.exists():
         copy = directory / _SECRET_FILE
         _write_private(source.read_bytes(), copy.with_suffix(".new")).rename(copy)
-        _sync_directory(directory)
+        fsync_directory(directory)
 
 
 def put_back_secret(settings: Settings, directory: Path) -> None:
@@ -131,7 +132,7 @@ def _link(secret: bytes, path: Path) -> None:
             path.hardlink_to(temporary)
     finally:
         temporary.unlink()
-    _sync_directory(path.parent)
+    fsync_directory(path.parent)
 
 
 def _write_private(data: bytes, path: Path) -> Path:
@@ -143,11 +144,3 @@ def _write_private(data: bytes, path: Path) -> Path:
     finally:
         os.close(descriptor)
     return path
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

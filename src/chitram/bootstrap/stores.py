@@ -55,7 +55,8 @@ def direct_links(settings: Settings) -> DirectLinks | None:
 async def _open_local(
     settings: Settings, stack: AsyncExitStack, *, threads: DiskThreads, owner: str, expect_data: bool
 ) -> BlobStore:
-    blobs = LocalBlobStore(settings.storage_path, threads=threads)
+    on_network = settings.storage.on_network
+    blobs = LocalBlobStore(settings.storage_path, threads=threads, inline_reads=not on_network)
     await blobs.prepare(owner=owner, expect_data=expect_data)
     stack.callback(blobs.close)
     return blobs

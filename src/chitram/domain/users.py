@@ -62,8 +62,11 @@ class User:
 def email_key(email: str) -> str:
     """The form in which e-mails are compared: without case, the same for every way to write a character, and for names
     of hosts in letters and in the ASCII form that browsers turn them into.
+
+    What is longer than any account's is cut: to normalise a text of combining marks takes the square of its length.
     """
-    key = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email.strip()).casefold())
+    text = email.strip()[: MAX_EMAIL + 1]
+    key = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     person, at, host = key.rpartition("@")
     if "xn--" not in host:
         return key

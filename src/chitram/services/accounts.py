@@ -162,6 +162,8 @@ class Accounts:
                 await self._lock(work, viewer)
                 await work.users.set_password(user.id, password_hash=hashed)
                 await work.sessions.remove_of_user(user.id)
+                # Whoever signed in from elsewhere is to be counted like any stranger again.
+                await work.sessions.forget_addresses_of(user.id, but=limit_subject(viewer.address))
                 if not keep_api_tokens:
                     await work.api_tokens.remove_of_user(user.id)
 

@@ -69,6 +69,11 @@ class StorageSettings(Group):
     local_path: Path | None = setting(
         "LOCAL_STORAGE_PATH", None, "Directory of the local backend; empty: `storage` in the data directory."
     )
+    on_network: bool = setting(
+        "LOCAL_STORAGE_ON_NETWORK",
+        False,
+        "The directory is on a network (NFS, SMB): nothing but the requests for its files waits when that hangs.",
+    )
     reserve_mb: int = setting(
         "STORAGE_RESERVE_MB", 64, "Uploads are refused when less than this would stay free on the disk (MiB).", ge=0
     )

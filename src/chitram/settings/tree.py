@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -30,8 +31,10 @@ MIN_SECRET_BYTES = 32
 MIN_SECRET_CHARACTERS = 8
 #: Fewer rounds of bcrypt are for tests.
 MIN_PRODUCTION_ROUNDS = 10
-#: What S3 services and their tutorials come with.
-PUBLISHED_SECRETS = frozenset({"minioadmin", "minio123", "changeme", "password", "secret"})
+#: What services and their tutorials come with, in small letters.
+PUBLISHED_SECRETS = frozenset(
+    {"minioadmin", "minio123", "changeme", "password", "secret", "postgres", "redis", "chitram", "admin", "root"}
+)
 PLACEHOLDERS = ("changeme", "changethis", "changeinproduction", "devsecret", "yoursecret", "yoursupersecret")
 
 
@@ -98,6 +101,7 @@ class Settings(BaseModel):
             if self.app.debug:
                 problems.append("DEBUG: must be off when APP_ENV=production")
             problems += _weak_secret("JWT_SECRET_KEY", self.app.secret_key)
+            problems += _published_secrets(self)
             problems += _weak_secret("JWT_PREVIOUS_SECRET_KEYS", *self.app.previous_secrets)
             if self.accounts.bcrypt_rounds < MIN_PRODUCTION_ROUNDS:
                 problems.append(f"BCRYPT_ROUNDS: must be at least {MIN_PRODUCTION_ROUNDS} when APP_ENV=production")
@@ -122,10 +126,35 @@ def _store_problems(settings: Settings) -> list[str]:
     problems = [f"{name}: required when STORAGE_BACKEND=minio" for name, value in needed.items() if not value]
     if storage.accel_prefix:
         problems.append("X_ACCEL_PREFIX: only for STORAGE_BACKEND=local")
-    secret = storage.minio_secret_key
-    if settings.app.env == "production" and secret is not None and secret.get_secret_value() in PUBLISHED_SECRETS:
-        problems.append("MINIO_SECRET_KEY: is known to everybody; choose another one when APP_ENV=production")
     return problems
+
+
+def _published_secrets(settings: Settings) -> list[str]:
+    """Services that anybody who gets near them can use."""
+    given = {
+        "MINIO_SECRET_KEY": _text(settings.storage.minio_secret_key),
+        "DATABASE_URL": _password(settings.database.url),
+        "REDIS_URL": _password(settings.redis.url),
+        "REDIS_PASSWORD": _text(settings.redis.password),
+        "CELERY_BROKER_URL": _password(settings.celery.broker_url),
+    }
+    return [
+        f"{name}: has a password that is known to everybody; choose another one when APP_ENV=production"
+        for name, secret in given.items()
+        if secret.lower() in PUBLISHED_SECRETS
+    ]
+
+
+def _text(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
+
+
+def _password(url: SecretStr | None) -> str:
+    """The password in `url`; empty when there is none, or when the URL is no good, which others find out."""
+    try:
+        return unquote(urlsplit(_text(url)).password or "")
+    except ValueError:
+        return ""
 
 
 def _proxy_problems(settings: Settings) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from chitram.domain.errors import FileTooLarge, InvalidRequest, ValidationFailed
-from chitram.entrypoints.support import json_bodies
+from chitram.entrypoints.support import emails, json_bodies
 from chitram.entrypoints.support.body import ClientDisconnected
 from chitram.entrypoints.support.emails import clean_email
 from chitram.entrypoints.support.json_bodies import (
@@ -219,3 +219,9 @@ class TestModels:
     def test_what_is_no_email(self, text):
         with pytest.raises(ValueError, match=r"^must be an e-mail address$"):
             clean_email(text)
+
+    def test_what_is_too_long_is_not_looked_at(self, monkeypatch):
+        """The validator takes the square of the length of a text of combining marks."""
+        monkeypatch.setattr(emails, "validate_email", lambda *_, **__: pytest.fail("it was looked at"))
+        with pytest.raises(ValueError, match=r"^must be an e-mail address$"):
+            clean_email("a" + "\u0301\u0316" * 16_000 + "@example.org")

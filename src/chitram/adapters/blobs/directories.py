@@ -15,6 +15,15 @@ def fsync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def make_directories(path: Path) -> None:
+    """Make the directory at `path` and what is missing above it, each with its entry on the disk. Blocks; OSError."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o750, exist_ok=True)
+        fsync_directory(each.parent)
+    path.mkdir(exist_ok=True)  # something else in its place is an error
+
+
 class Directories:
     """The directories below `root`, with a memory of those whose own entry is on the disk for sure.
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from chitram.adapters.blobs.directories import fsync_directory
+from chitram.adapters.blobs.directories import fsync_directory, make_directories
 from chitram.domain.errors import StorageUnavailable
 
 MARKER = ".chitram-store"
@@ -32,7 +32,7 @@ def prepare_root(root: Path, *, owner: str, expect_data: bool) -> None:
         return
     if expect_data:
         raise StorageUnavailable(f"{root} has no {MARKER} though images are recorded: is the volume mounted?")
-    _make(root)
+    make_directories(root)
     names = {entry.name for entry in root.iterdir()} - _HARMLESS
     strangers = sorted(name for name in names if not name.startswith(f"{MARKER}."))
     if strangers:
@@ -45,13 +45,6 @@ def prepare_root(root: Path, *, owner: str, expect_data: bool) -> None:
 def _require_content(root: Path, content: str) -> None:
     if (root / MARKER).read_text() != content:
         raise StorageUnavailable(f"{root} belongs to another database: are DATA_DIR and DATABASE_URL right?")
-
-
-def _make(root: Path) -> None:
-    missing = [path for path in (root, *root.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=0o750, exist_ok=True)
-        fsync_directory(path.parent)
 
 
 def _write(root: Path, content: str) -> None:

@@ -81,6 +81,10 @@ class SqlSessionRepository:
         )
         return row is not None
 
+    async def forget_addresses_of(self, user_id: str, *, but: str | None = None) -> int:
+        theirs = delete(familiar).where(familiar.c.user_id == user_id)
+        return await self._statements.change(theirs if but is None else theirs.where(familiar.c.subject != but))
+
     async def forget_addresses(self, *, before: datetime, limit: int) -> int:
         key = tuple_(familiar.c.user_id, familiar.c.subject)
         old = (

@@ -38,6 +38,11 @@ UNMATCHED = "unmatched"
 CLIENT_CLOSED_REQUEST = 499
 
 
+def security_headers(scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields that every answer over `scheme` carries, in small letters."""
+    return _SECURITY_HEADERS_HTTPS if scheme == "https" else SECURITY_HEADERS
+
+
 class Exchange:
     """Wraps `receive` and `send` of one request. `status` is that of the answer, 0 before."""
 
@@ -118,7 +123,7 @@ class Exchange:
         headers: Headers = list(message.get("headers", ()))
         present = dict(headers)
         scope = self.scope
-        for field in _SECURITY_HEADERS_HTTPS if scope["scheme"] == "https" else SECURITY_HEADERS:
+        for field in security_headers(scope["scheme"]):
             if field[0] not in present:
                 headers.append(field)
         headers.append((b"x-request-id", self.request_id.encode("latin-1")))

@@ -19,6 +19,7 @@ from chitram.domain.addresses import limit_subject, parse_address
 from chitram.domain.errors import InvalidRequest
 from chitram.entrypoints.support.answers import SEND_SECONDS, AnswerCycle
 from chitram.entrypoints.support.asgi import ZERO_COPY
+from chitram.entrypoints.support.exchange import security_headers
 from chitram.entrypoints.support.targets import authority
 from chitram.entrypoints.support.upgrades import parser_behind_head
 
@@ -205,9 +206,10 @@ class GuardedProtocol(HttpToolsProtocol):
         body = orjson.dumps({"detail": {"code": error.code, "message": error.message, "details": {}}})
         head = (
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
-            b"x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            b"%bconnection: close\r\ncontent-length: %d\r\n\r\n"
         )
-        self.transport.write(head % len(body) + body)
+        fields = b"".join(b"%b: %b\r\n" % field for field in security_headers(self.scheme))
+        self.transport.write(head % (fields, len(body)) + body)
         self.transport.close()
         self._await_reader()
 

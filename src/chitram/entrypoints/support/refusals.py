@@ -1,5 +1,7 @@
 """Refusals that have to be on record: somebody tried what they may not do."""
 
+import re
+
 from chitram.domain.access import Viewer
 from chitram.domain.audit import AuditAction, AuditEvent
 from chitram.domain.errors import ChitramError
@@ -15,6 +17,8 @@ RECORDED_WITH_CREDENTIALS = frozenset({"UNAUTHORIZED", "TOKEN_EXPIRED"})
 #: Private images are answered so, and ids that were never given: on record, alike, where somebody showed who they are
 #: or a delete token. Everybody else follows dead links every day.
 RECORDED_OF_KNOWN = frozenset({"IMAGE_NOT_FOUND"})
+#: What image ids stand behind.
+_BEFORE_IDS = (IMAGES_PATH, "/image/", "/i/")
 
 
 def record_refusal(scope: Scope, error: ChitramError, *, audit: Audit) -> None:
@@ -49,7 +53,10 @@ def _has_credentials(scope: Scope) -> bool:
 
 
 def _image_id(scope: Scope) -> str | None:
-    """The id in the request's path."""
+    """The id in the request's path, which is the API's, a page's or a short one."""
     path: str = scope["path"]
-    name = path[len(IMAGES_PATH) :].partition("/")[0] if path.startswith(IMAGES_PATH) else ""
-    return name if is_image_id(name) else None
+    for prefix in _BEFORE_IDS:
+        if path.startswith(prefix):
+            name = re.split(r"[/.]", path[len(prefix) :], maxsplit=1)[0]
+            return name if is_image_id(name) else None
+    return None

@@ -6,7 +6,9 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from chitram.domain.access import Viewer
 from chitram.domain.errors import ChitramError, CsrfRefused
 from chitram.entrypoints.support.asgi import VIEWER, accept, request_id
-from chitram.entrypoints.support.errors import protocol_headers
+from chitram.entrypoints.support.errors import protocol_headers, report
+from chitram.entrypoints.support.refusals import record_refusal
+from chitram.entrypoints.support.wiring import wired
 from chitram.entrypoints.web.forms import sentences_of
 from chitram.entrypoints.web.rendering import PAGE_FIELDS, Pages
 from chitram.entrypoints.web.visitors import back_path, is_partial
@@ -47,6 +49,12 @@ def error_page(pages: Pages, request: Request, error: ChitramError, status: int)
     )
     fields = PAGE_FIELDS | {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
     return HTMLResponse(body, status_code=status, headers=fields | protocol)
+
+
+def put_on_record(request: Request, error: ChitramError) -> None:
+    """What is done about every error of the API, for one that a page shows beside its form."""
+    record_refusal(request.scope, error, audit=wired(request).audit)
+    report(error, request_id=request_id(request.scope))
 
 
 def _sentences(pages: Pages, request: Request, error: ChitramError, status: int) -> dict[str, str]:

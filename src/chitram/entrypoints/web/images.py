@@ -1,5 +1,6 @@
 """An image's page, changing and deleting it there, and what other sites ask for to embed it."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.representations import render
 from chitram.entrypoints.support.texts import lines, one_line
 from chitram.entrypoints.support.wiring import wired
+from chitram.entrypoints.web.errors import put_on_record
 from chitram.entrypoints.web.forms import errors_of, message_of, own_fields, sent_form
 from chitram.entrypoints.web.pictures import detail, page_path, thumbnail_path, tile
 from chitram.entrypoints.web.visitors import is_partial, pages, sender_of, visitor_of
@@ -80,11 +82,12 @@ async def delete_image(request: Request, image_id: str) -> Response:
     application = wired(request)
     viewer, fields = await sent_form(request)
     token = fields.get("delete_token", "").strip() or None
-    holder = Viewer(viewer.user, viewer.session, viewer.scopes, token, viewer.address)
+    holder = replace(viewer, delete_token=token)
     try:
         async with guessing(request, holder):
             await application.images.delete(image_id, viewer=holder)
     except (DeleteTokenRequired, InvalidDeleteToken) as error:
+        put_on_record(request, error)
         record = await _visible(request, image_id, viewer)
         return _delete_page(request, image_id, record, viewer, error=error)
     where = "/my-images?deleted=1" if viewer.user is not None else f"/?deleted={image_id}"

@@ -16,6 +16,7 @@ from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.receiving import receive_upload
 from chitram.entrypoints.support.wiring import wired
 from chitram.entrypoints.web.catalogue import Catalogue
+from chitram.entrypoints.web.errors import put_on_record
 from chitram.entrypoints.web.forms import message_of, retry_fields
 from chitram.entrypoints.web.pictures import accepted, detail, page_path
 from chitram.entrypoints.web.visitors import pages, sender_of, visitor_of
@@ -39,6 +40,7 @@ async def upload(request: Request) -> Response:
         uploaded = await receive_upload(request, viewer, key=None)
     except ChitramError as error:
         application.metrics.upload_refused(error.code)
+        put_on_record(request, error)
         return _page(request, viewer, error=error)
     application.metrics.upload_finished(uploaded.record.blob.size)
     if uploaded.delete_token is None:

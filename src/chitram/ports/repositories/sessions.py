@@ -37,6 +37,10 @@ class SessionRepository(Protocol):
         """Whether the account was signed in from `subject` and that has not been forgotten; sessions may have ended."""
         ...
 
+    async def forget_addresses_of(self, user_id: str, *, but: str | None = None) -> int:
+        """Forget from where the account was signed in, all but the subject `but`; how many."""
+        ...
+
     async def forget_addresses(self, *, before: datetime, limit: int) -> int:
         """Forget at most `limit` addresses that were seen last at or before `before`; how many."""
         ...

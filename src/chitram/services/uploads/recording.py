@@ -76,8 +76,8 @@ class Recorder:
                 await self._placement.give_up(kept.fresh.key)
             raise
         if not self._render_inline:
-            # Thumbnails that exist already would tell that somebody else has the same bytes.
-            blob = replace(blob, pipeline_version=0, placeholder=None)
+            # What was found out about the bytes already would tell that somebody else has them.
+            blob = replace(blob, pipeline_version=0, placeholder=None, broken_reason=None)
         return Uploaded(ImageRecord(image, blob), None, duplicate_of=twin)
 
     async def _charge(self, work: UnitOfWork, owner: Credential | None, *, size: int) -> None:
