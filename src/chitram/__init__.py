@@ -1,3 +1,3 @@
 """Chitram: a self-hosted image host."""
 
-__version__ = "0.4.0"
+__version__ = "0.4.1"

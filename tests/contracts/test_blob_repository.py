@@ -223,6 +223,23 @@ async def test_what_the_scrubber_is_given(database):
         assert len(await work.blobs.verified_before(later(90), limit=10)) == 4
 
 
+async def test_which_corrupt_blobs_the_scrubber_is_given(database):
+    async with database.begin() as work:
+        ids = [(await add_blob(work, number)).id for number in range(6)]
+        for blob_id, second in zip(ids, (30, 10, 20, 99, 5, 5), strict=True):
+            await work.blobs.set_verified(blob_id, at=later(second), corrupt=blob_id != ids[4])
+        await work.blobs.set_verified(ids[1], at=later(40), corrupt=True)
+        await work.blobs.condemn(ids[5], at=NOW)
+        found = await work.blobs.corrupt_before(later(40), limit=10)
+        assert [(blob.id, blob.corrupt_at) for blob in found] == [
+            (ids[2], later(20)),
+            (ids[0], later(30)),
+            (ids[1], later(10)),
+        ]
+        assert [blob.id for blob in await work.blobs.corrupt_before(later(40), limit=2)] == [ids[2], ids[0]]
+        assert [blob.id for blob in await work.blobs.corrupt_before(later(39), limit=9)] == [ids[2], ids[0]]
+
+
 async def test_which_keys_are_known(database):
     async with database.begin() as work:
         blobs = [await add_blob(work, number) for number in range(600)]

@@ -199,7 +199,9 @@ class TestErrors:
             answer = await client.get(IMAGES, headers={"Host": host})
             assert (answer.status_code, code(answer)) == (400, "INVALID_REQUEST")
             assert host not in answer.text
-            assert (await client.get("/health", headers={"Host": host})).status_code == 200
+            # Whoever asks for health need not know our name; what is no name at all is wrong there too.
+            health = await client.get("/health", headers={"Host": host})
+            assert health.status_code == (200 if host.replace(".", "").isalpha() else 400)
             assert (await client.get(IMAGES, headers={"Host": "IMG.example.org:8443"})).status_code == 200
 
     async def test_a_failure_of_ours_tells_nothing_about_itself(self, client, home):
@@ -304,6 +306,10 @@ class TestHealth:
             ready = await client.get("/health/ready")
             checks = {"database": "connected", "storage": "connected", "cache": "connected", "jobs": "running"}
             assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": checks})
+
+    @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+    async def test_every_answer_is_of_this_moment(self, client, path):
+        assert (await client.get(path)).headers["cache-control"] == "no-store"
 
     @EMBEDDED  # its marker is a file there
     async def test_without_storage(self, client, home):

@@ -133,8 +133,21 @@ class TestRefusals:
 
     def test_a_file_that_is_no_database(self, path):
         path.write_bytes(b"no database" * 1000)
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(ServiceUnavailable, match="file is not a database"):
             migrate.upgrade(database_url(path))
+
+    def test_a_directory_in_its_place(self, path):
+        path.mkdir()
+        url = database_url(path)
+        for action in (migrate.upgrade, migrate.current, migrate.pending, lambda url: migrate.downgrade(url, "base")):
+            with pytest.raises(migrate.MigrationError, match="is a directory"):
+                action(url)
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_down_from_nothing(self, path):
+        with pytest.raises(migrate.MigrationError, match="there is no database"):
+            migrate.downgrade(database_url(path), "base")
+        assert list(path.parent.iterdir()) == []
 
     def test_a_database_of_another_program(self, path):
         with closing(sqlite3.connect(path)) as connection:

@@ -213,6 +213,65 @@ class TestOthers:
         assert (await client.delete(path, headers=admin.bearer)).status_code == 204
 
 
+class TestConditions:
+    """`If-Match` and `If-None-Match` of what changes an image, against the tag of its metadata."""
+
+    async def test_an_edit_of_what_has_changed_since_is_refused(self, client, ada):
+        image = await uploaded(client, headers=ada.bearer)
+        path = f"{IMAGES}/{image['id']}"
+        seen = (await client.get(path)).headers["etag"]
+
+        async def change(title, **headers):
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return await client.patch(path, json={"title": title}, headers=ada.bearer | named)
+
+        assert (await change("first", if_match=seen)).status_code == 200
+        assert refused(await change("second", if_match=seen), 412, "PRECONDITION_FAILED")
+        now = (await client.get(path)).headers["etag"]
+        assert refused(await change("second", if_none_match=now), 412, "PRECONDITION_FAILED")
+        assert refused(await change("second", if_none_match="*"), 412, "PRECONDITION_FAILED")
+        assert (await client.get(path)).json()["title"] == "first"
+        assert (await change("second", if_match=f"{seen}, {now}")).status_code == 200
+        assert (await change("third", if_none_match=now)).status_code == 200
+        assert (await change("fourth", if_match="*")).status_code == 200
+        assert (await client.get(path)).json()["title"] == "fourth"
+
+    async def test_an_edit_that_changes_nothing_and_one_that_cannot_be(self, client, ada):
+        image = await uploaded(client, headers=ada.bearer)
+        path, headers = f"{IMAGES}/{image['id']}", ada.bearer | {"If-Match": '"another"'}
+        assert refused(await client.patch(path, json={}, headers=headers), 412, "PRECONDITION_FAILED")
+        answer = await client.patch(path, json={"title": 7}, headers=headers)
+        assert refused(answer, 422, "VALIDATION_ERROR")
+        seen = (await client.get(path)).headers["etag"]
+        assert (await client.patch(path, json={}, headers=ada.bearer | {"If-Match": seen})).status_code == 200
+
+    async def test_a_deletion_of_what_has_changed_since_is_refused(self, client, ada):
+        anonymous = await uploaded(client)
+        for image, holder in ((await uploaded(client, headers=ada.bearer), ada.bearer), (anonymous, token(anonymous))):
+            path = f"{IMAGES}/{image['id']}"
+            seen = (await client.get(path)).headers["etag"]
+            for condition in ({"If-Match": '"another"'}, {"If-Match": f"W/{seen}"}, {"If-None-Match": seen}):
+                answer = await client.delete(path, headers=holder | condition)
+                assert refused(answer, 412, "PRECONDITION_FAILED")
+                assert (await client.get(path)).status_code == 200
+            assert (await client.delete(path, headers=holder | {"If-Match": seen})).status_code == 204
+            assert refused(await client.delete(path, headers=holder | {"If-Match": "*"}), 404, "IMAGE_NOT_FOUND")
+
+    @pytest.mark.parametrize("visibility", ["public", "unlisted", "private"])
+    async def test_others_learn_nothing_by_them(self, client, ada, bob, visibility):
+        image = await uploaded(client, headers=ada.bearer, fields={"visibility": visibility})
+        path = f"{IMAGES}/{image['id']}"
+        seen = (await client.get(path, headers=ada.bearer)).headers["etag"]
+        for who in ({}, bob.bearer, {"X-Delete-Token": "x" * 43}):
+            for send in (client.delete, lambda path, headers: client.patch(path, json={"title": "x"}, headers=headers)):
+                plain = await send(path, headers=who)
+                assert plain.status_code == (404 if visibility == "private" else 403)
+                for tag in (seen, '"another"', "*"):
+                    for condition in ("If-Match", "If-None-Match"):
+                        answer = await send(path, headers=who | {condition: tag})
+                        assert (answer.status_code, answer.json()) == (plain.status_code, plain.json())
+
+
 class TestClaiming:
     async def claim(self, client, image, account, **headers):
         return await client.post(f"{IMAGES}/{image['id']}/claim", headers=account.bearer | headers)

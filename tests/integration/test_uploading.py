@@ -236,6 +236,14 @@ def digest(data: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
 
 
+def older_digest(data: bytes) -> str:
+    return f"sha-256={base64.b64encode(hashlib.sha256(data).digest()).decode()}"
+
+
+def md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
 class TestDigests:
     async def test_that_hold(self, client):
         body, headers = form(photo())
@@ -244,6 +252,9 @@ class TestDigests:
             {"Repr-Digest": digest(photo())},
             {"Repr-Digest": digest(body)},
             {"Repr-Digest": "md5=:AAAA:"},
+            {"Digest": f"unixsum=30637,{older_digest(photo())}"},
+            {"Digest": older_digest(body)},
+            {"Content-MD5": md5(body)},
         ):
             answer = await client.post(UPLOAD, content=body, headers=headers | extra)
             assert answer.status_code == 201
@@ -255,7 +266,17 @@ class TestDigests:
         assert (answer.status_code, code(answer)) == (422, "CHECKSUM_MISMATCH")
         assert home.objects() == set()
 
-    @pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest"])
+    @pytest.mark.parametrize(
+        ("field", "make"),
+        [("Content-MD5", md5), ("Digest", older_digest), ("Digest", lambda data: f"md5={md5(data)}")],
+    )
+    async def test_of_older_kinds_that_do_not(self, client, home, field, make):
+        body, headers = form(photo())
+        answer = await client.post(UPLOAD, content=body, headers=headers | {field: make(b"something else")})
+        assert (answer.status_code, code(answer)) == (422, "CHECKSUM_MISMATCH")
+        assert home.objects() == set()
+
+    @pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"])
     async def test_that_are_none(self, client, field):
         body, headers = form(photo())
         answer = await client.post(UPLOAD, content=body, headers=headers | {field: "sha-256=abc"})

@@ -102,6 +102,7 @@ IMPOSSIBLE = {
     "APP_ENV": "prod",
     "DEBUG": "perhaps",
     "PUBLIC_URL": "img.example.org",
+    "ALLOWED_HOSTS": "img.example.org,https://img.example.org",
     "TRUSTED_PROXIES": "10.0.0.0/8,everybody",
     "CORS_ORIGINS": "https://app.example.org,app.example.org",
     "METRICS_BIND": "9100",
@@ -184,7 +185,6 @@ IMPOSSIBLE = {
 #: Any text is a name or a path; an empty variable counts as none.
 FREE = {
     "DATA_DIR",
-    "ALLOWED_HOSTS",
     "JWT_SECRET_KEY",
     "JWT_PREVIOUS_SECRET_KEYS",
     "LOCAL_STORAGE_PATH",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chitram.adapters.blobs import directories
-from chitram.bootstrap import StartupError, prepare
+from chitram.bootstrap import StartupError, prepare, require_current_schema
 from chitram.settings import AppSettings, Settings, StorageSettings
 
 
@@ -29,3 +29,9 @@ def test_something_else_in_place_of_the_data_is_refused(tmp_path: Path):
     (tmp_path / "data").touch()
     with pytest.raises(StartupError, match=r"^DATA_DIR: "):
         prepare(Settings(app=AppSettings(env="test", data_dir=tmp_path / "data")))
+
+
+def test_where_there_is_no_database_somebody_is_in_the_wrong_place(tmp_path: Path):
+    with pytest.raises(StartupError, match=rf"^There is no database at {tmp_path}/data/chitram.db: is this"):
+        require_current_schema(Settings(app=AppSettings(env="test", data_dir=tmp_path / "data")))
+    assert not (tmp_path / "data").exists()

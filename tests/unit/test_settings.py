@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chitram.entrypoints.support.hosts import AllowedHosts
 from chitram.settings import Settings, SettingsError, entries, load_settings
 from tests.unit.settings_tables import DEFAULTS, FREE, IMPOSSIBLE
 
@@ -140,6 +141,31 @@ def test_lists_are_comma_separated(monkeypatch):
     assert settings.uploads.allowed_content_types == ("image/webp", "image/gif")
     assert settings.app.trusted_proxies == ("10.0.0.0/8", "::1")
     assert settings.app.allowed_hosts == ("img.example.org", "*.example.org")
+
+
+@pytest.mark.parametrize("name", ["img.example.org", "*", "*.example.org", "192.0.2.7", "[::1]", "nas", "my_nas.local"])
+def test_host_names(monkeypatch, name):
+    monkeypatch.setenv("ALLOWED_HOSTS", name)
+    AllowedHosts(load_settings().app.allowed_hosts).check(name.replace("*", "a"))
+
+
+@pytest.mark.parametrize("name", ["http://a.org", "a.org:8000", "a.org/", "*a.org", "a.*", "a b", ".a.org", "a..org"])
+def test_what_no_host_is_called(monkeypatch, name):
+    monkeypatch.setenv("ALLOWED_HOSTS", name)
+    with pytest.raises(SettingsError, match=r"^ALLOWED_HOSTS: "):
+        load_settings()
+
+
+def test_a_file_of_settings_that_cannot_be_read(tmp_path, monkeypatch):
+    path = tmp_path / ".env"
+    path.touch()
+
+    def refuse(*_args, **_keywords):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pydantic_settings.sources.providers.dotenv.dotenv_values", refuse)
+    with pytest.raises(SettingsError, match=r"\.env cannot be read \(Permission denied\); run this as the user"):
+        load_settings(env_file=path)
 
 
 def test_a_list_of_nothing_is_no_list_of_formats(monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chitram.adapters.blobs.directories import fsync_directory, make_directories
 from chitram.adapters.db import migrate
+from chitram.adapters.db.engine import database_path
 from chitram.domain.errors import ChitramError
 from chitram.settings import MIN_SECRET_BYTES, Settings
 
@@ -45,12 +46,24 @@ def migrate_schema(
 
 def require_current_schema(settings: Settings) -> None:
     """StartupError unless the schema is the one that this version of the program works with."""
+    _require_file(settings)
     with startup_errors("DATABASE_URL"):
         if not migrate.pending(settings.database_url):
             return
     if settings.app.read_only:
         raise StartupError("READ_ONLY: the schema is not up to date, and nothing may be changed now")
     raise StartupError("DATABASE_URL: the schema is not up to date; run `chitram migrate`")
+
+
+def _require_file(settings: Settings) -> None:
+    """StartupError where there is no file of SQLite: as a rule somebody is in another directory than the service."""
+    if settings.on_postgresql:
+        return
+    path = database_path(settings.database_url).absolute()
+    if not path.exists():
+        raise StartupError(
+            f"There is no database at {path}: is this the directory of the service? If so, run `chitram migrate`"
+        )
 
 
 def require_known_revision(revision: str, *, version: str) -> None:

@@ -73,6 +73,16 @@ class ValidationFailed(ChitramError):
     code = "VALIDATION_ERROR"
     default_message = "The request is not valid."
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Mapping[str, object] | None = None,
+        problem: str | None = None,
+        values: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message or _first_problem(details), details=details, problem=problem, values=values)
+
     @classmethod
     def of(cls, field: str, message: str, *, problem: str | None = None, **values: object) -> Self:
         """One field that is not as it should be; `message` says to programs how it should be."""
@@ -87,6 +97,12 @@ class ChecksumMismatch(ChitramError):
 class FileTooLarge(ChitramError):
     code = "FILE_TOO_LARGE"
     default_message = "The file is larger than this server accepts."
+
+    @classmethod
+    def than(cls, max_bytes: int) -> Self:
+        """A file of more than `max_bytes`."""
+        most = f"{max_bytes / 2**20:.3g} MB" if max_bytes >= 2**20 else f"{max_bytes} bytes"
+        return cls(f"The file is larger than the {most} that this server accepts.", details={"max_bytes": max_bytes})
 
 
 class RequestTimeout(ChitramError):
@@ -235,3 +251,11 @@ class ServiceUnavailable(ChitramError):
     code = "SERVICE_UNAVAILABLE"
     default_message = "The service is not available right now."
     report = True
+
+
+def _first_problem(details: Mapping[str, object] | None) -> str | None:
+    """The message for clients that show nothing else: what is wrong with the first field. None when nobody knows."""
+    match (details or {}).get("errors"):
+        case [{"field": str(field), "message": str(message)}, *_]:
+            return f"The request is not valid: {field} {message}".rstrip(".") + "."
+    return None

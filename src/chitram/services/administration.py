@@ -62,7 +62,6 @@ class Administration:
             user = await self._find(work, email)
             await work.users.set_password(user.id, password_hash=hashed)
             await work.sessions.remove_of_user(user.id)
-            await work.sessions.forget_addresses_of(user.id)
             await work.api_tokens.remove_of_user(user.id)
         self._record(AuditAction.ADMIN_PASSWORD_RESET, user.id)
 

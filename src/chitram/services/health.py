@@ -1,6 +1,7 @@
 """Health: whether this process can do its work, and which parts of it cannot."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,9 @@ from chitram.ports.unit_of_work import Database
 CHECK_TIMEOUT = 0.8
 #: How long a result stands, in seconds: a probe must not become a load.
 FRESH = 1.0
+UNFORESEEN = "a check of health failed in a way that is not foreseen"
+
+logger = logging.getLogger(__name__)
 
 
 class Status(StrEnum):
@@ -86,7 +90,13 @@ class Health:
         )
 
     async def _check_cache(self) -> bool | None:
-        return await self._cache.check() if self._cache.enabled else None
+        if not self._cache.enabled:
+            return None
+        try:
+            return await self._cache.check()
+        except Exception:
+            logger.exception(UNFORESEEN)
+            return False
 
 
 async def _failure(check: Callable[[], Awaitable[None]]) -> Exception | None:
@@ -97,10 +107,15 @@ async def _failure(check: Callable[[], Awaitable[None]]) -> Exception | None:
         task.cancel()
         task.add_done_callback(_look_at)
         return TimeoutError()
-    error = task.exception()
-    if error is None or isinstance(error, ChitramError):
+    try:
+        await task
+    except ChitramError as error:
         return error
-    raise error
+    except Exception as error:
+        # Whoever asks wants to know which part it is, and gets no answer from a check that ends all of them.
+        logger.exception(UNFORESEEN)
+        return error
+    return None
 
 
 def _look_at(task: "asyncio.Future[None]") -> None:

@@ -1,6 +1,6 @@
 """Looking at images, listing them and deleting them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,11 +131,14 @@ class Images:
                 owner_id=viewer.user_id if viewer.may(Scope.READ) else None,
             )
 
-    async def delete(self, image_id: str, *, viewer: Viewer) -> None:
+    async def delete(
+        self, image_id: str, *, viewer: Viewer, expect: Callable[[ImageRecord], None] | None = None
+    ) -> None:
         """Delete the image. Its bytes go when no other image has them and the grace period is over.
 
-        ImageNotFound, Forbidden, DeleteTokenRequired, InvalidDeleteToken. When this returns, nobody is shown the image
-        any more.
+        `expect` is given the image under its lock, once the viewer is known to control it; what it raises leaves the
+        image as it is. ImageNotFound, Forbidden, DeleteTokenRequired, InvalidDeleteToken. When this returns, nobody is
+        shown the image any more.
         """
         if not is_image_id(image_id):
             raise ImageNotFound
@@ -148,7 +151,10 @@ class Images:
             if image is None:
                 raise ImageNotFound
             # It may have been claimed, or left without an owner, since.
-            require_control(ImageRecord(image, record.blob), viewer, scope=Scope.DELETE)
+            locked = ImageRecord(image, record.blob)
+            require_control(locked, viewer, scope=Scope.DELETE)
+            if expect is not None:
+                expect(locked)
             await work.images.remove(image_id)
             await work.blobs.lock(image.blob_id)
             if await work.blobs.count_images(image.blob_id) == 0:

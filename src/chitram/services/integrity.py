@@ -1,6 +1,7 @@
 """Integrity: stored bytes are read again and compared with their hash."""
 
 import asyncio
+import errno
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from chitram.ports.unit_of_work import Database
 
 CHUNK = 1024 * 1024
 SCRUB_BATCH = 50
+#: How often a disk is asked for bytes that it fails to read before they count as damaged.
 READS = 2
+#: Damaged blobs are read again this soon: whoever put a file back, or a disk that works again, need not wait for long.
+RECHECK = timedelta(hours=1)
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +62,8 @@ class Integrity:
     async def verify(self, image_id: str, *, viewer: Viewer) -> Verification:
         """Read the stored bytes of an image and compare them with their hash; damaged ones are no longer served.
 
-        ImageNotFound, Forbidden, DeleteTokenRequired, InvalidDeleteToken, StorageUnavailable.
+        ImageNotFound, Forbidden, DeleteTokenRequired, InvalidDeleteToken. StorageUnavailable when the bytes cannot be
+        had now, which says nothing about them.
         """
         record = await self._lookup.find(image_id) if is_image_id(image_id) else None
         if record is None:
@@ -67,11 +72,26 @@ class Integrity:
         return await self._verify(record.blob)
 
     async def scrub(self) -> int:
-        """Sweep: verify the blobs whose last verification is too long ago; how many were damaged or missing."""
+        """Sweep: verify the blobs whose last verification is too long ago; how many were damaged or missing.
+
+        StorageUnavailable when the store itself is away.
+        """
+        now = self._clock.now()
         async with self._database.read() as repositories:
-            due = await repositories.blobs.verified_before(self._clock.now() - self._interval, limit=SCRUB_BATCH)
-        results = [await self._verify(blob) for blob in due]
-        return sum(not result.match for result in results)
+            due = await repositories.blobs.verified_before(now - self._interval, limit=SCRUB_BATCH)
+            corrupt = await repositories.blobs.corrupt_before(now - RECHECK, limit=SCRUB_BATCH)
+        each_once = {blob.id: blob for blob in (*due, *corrupt)}
+        return sum([await self._is_damaged(blob) for blob in each_once.values()])
+
+    async def _is_damaged(self, blob: Blob) -> bool:
+        """Verify one of many. What cannot be read now is neither marked nor counted: it is due again next time."""
+        try:
+            return not (await self._verify(blob)).match
+        except StorageUnavailable:
+            # When it is not only this one, the others need not be tried: each may cost the patience of a whole request.
+            await self._blobs.check()
+            logger.warning("the stored bytes %s cannot be read now and are left for later", blob.key, exc_info=True)
+            return False
 
     async def _verify(self, blob: Blob) -> Verification:
         stored = await self._stored_sha256(blob)
@@ -92,12 +112,17 @@ class Integrity:
         return Verification(match, blob.sha256, stored, now)
 
     async def _stored_sha256(self, blob: Blob) -> str | None:
-        """The hash of the stored bytes; None when they are missing or cannot be read, also not at a second try."""
+        """The hash of the stored bytes; None when they are missing, or their disk fails to read them each time.
+
+        StorageUnavailable for every other failure: a slow service or too many open files damage nothing.
+        """
         for _ in range(READS):
             try:
                 return await self._read_sha256(blob)
-            except StorageUnavailable:
-                logger.warning("the stored bytes %s cannot be read", blob.key, exc_info=True)
+            except StorageUnavailable as error:
+                if not _is_bad_sector(error):
+                    raise
+                logger.warning("the disk cannot read the stored bytes %s", blob.key, exc_info=True)
         return None
 
     async def _read_sha256(self, blob: Blob) -> str | None:
@@ -112,3 +137,8 @@ class Integrity:
         finally:
             await opened.aclose()
         return digest.hexdigest()
+
+
+def _is_bad_sector(error: StorageUnavailable) -> bool:
+    """Whether a disk of ours answered that it cannot read what is on it."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO

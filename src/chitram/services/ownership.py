@@ -1,5 +1,6 @@
 """Changing what an image says of itself, and taking an anonymous one into an account."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from chitram.domain.access import Viewer, holds_delete_token, require_owner, require_user, require_visible
@@ -52,13 +53,22 @@ class Ownership:
         require_owner(record, viewer, scope=Scope.UPLOAD)
         return record
 
-    async def edit(self, image_id: str, *, edit: Edit, viewer: Viewer) -> ImageRecord:
-        """Change the image. When this returns, nobody is shown it as it was. ImageNotFound, Forbidden."""
+    async def edit(
+        self, image_id: str, *, edit: Edit, viewer: Viewer, expect: Callable[[ImageRecord], None] | None = None
+    ) -> ImageRecord:
+        """Change the image. When this returns, nobody is shown it as it was. ImageNotFound, Forbidden.
+
+        `expect` is given the image under its lock, once the viewer is known to own it; what it raises leaves the image
+        as it is.
+        """
         record = await self.require_editor(image_id, viewer=viewer)
         async with self._database.begin() as work:
             await self._require_signed_in(work, viewer)
             image = await self._lock(work, image_id)
-            require_owner(ImageRecord(image, record.blob), viewer, scope=Scope.UPLOAD)
+            locked = ImageRecord(image, record.blob)
+            require_owner(locked, viewer, scope=Scope.UPLOAD)
+            if expect is not None:
+                expect(locked)
             changed = edit.apply(image)
             await work.images.update(changed)
             await self._forget(work, image_id)

@@ -1,6 +1,7 @@
 """What a setting is: its variable, its default, its sentence, and the forms that values may have."""
 
 import ipaddress
+import re
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -25,6 +26,18 @@ def known_types(value: tuple[str, ...]) -> tuple[str, ...]:
 def networks(value: tuple[str, ...]) -> tuple[str, ...]:
     for network in value:
         ipaddress.ip_network(network, strict=False)
+    return value
+
+
+#: A name, an address of IPv4 or one of IPv6 in brackets; `*.` before a name stands for everything below it.
+_HOST = re.compile(r"(\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])\Z")
+
+
+def host_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(_HOST.match, value)):
+        raise ValueError(
+            "must be host names without http:// and without a port, such as img.example.org or *.example.org"
+        )
     return value
 
 

@@ -13,6 +13,7 @@ from chitram.settings.fields import (
     at_least_one,
     base_url,
     host_and_port,
+    host_names,
     known_types,
     networks,
     one_secret,
@@ -37,7 +38,7 @@ class AppSettings(Group):
     public_url: Annotated[str, AfterValidator(base_url)] = setting(
         "PUBLIC_URL", "", "Base of the absolute URLs in answers; empty: from the request's host."
     )
-    allowed_hosts: Names = setting(
+    allowed_hosts: Annotated[Names, AfterValidator(host_names)] = setting(
         "ALLOWED_HOSTS", (), "Host names that are answered, comma-separated, `*.` for subdomains; empty: any."
     )
     trusted_proxies: Annotated[Names, AfterValidator(networks)] = setting(

@@ -200,6 +200,9 @@ def load_settings(*, env_file: Path | None = Path(".env")) -> Settings:
             groups[name] = group(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings' own constructor
         except ValidationError as error:
             problems += [f"{e['loc'][0]}: {_sentence(e['msg'])}" for e in error.errors()]
+        except OSError as error:
+            reason = f"{env_file} cannot be read ({error.strerror}); run this as the user of the service"
+            raise SettingsError(reason) from error
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**groups).checked()  # type: ignore[arg-type]  # each group is of the type that its field names

@@ -212,7 +212,7 @@ class TestUsage:
     async def test_without_a_limit(self, ada):
         await uploaded(ada.client, headers=ada.account.bearer)
         page = await ada.open("/account")
-        assert "1 kB in 1 files" in page.text or "2 kB in 1 files" in page.text
+        assert "1 kB in 1 file" in page.text or "2 kB in 1 file" in page.text
         assert page.all("meter") == []
 
     async def test_of_a_quota(self, tmp_path):

@@ -366,7 +366,10 @@ class TestBeforeAnything:
         environment.setenv("REGISTRATION", "invite")
         result = chitram("admin", *arguments)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "DATABASE_URL: the schema is not up to date; run `chitram migrate`\n"
+        assert result.stderr.startswith("There is no database at /")
+        assert result.stderr.endswith(
+            "chitram.db: is this the directory of the service? If so, run `chitram migrate`\n"
+        )
 
     def test_with_settings_that_cannot_be_used(self, chitram, environment, arguments):
         environment.setenv("REGISTRATION", "sometimes")

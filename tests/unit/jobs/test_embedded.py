@@ -314,6 +314,18 @@ class TestSweeps:
         names = [name for name, _ in shop.observer.sweeps]
         assert (names.count("rarely"), names.count("long")) == (1, 0)
 
+    async def test_they_go_on_after_a_defect_of_ours(self, shop, caplog, monkeypatch):
+        monkeypatch.setattr(embedded, "SWEEP_LEASE", timedelta(seconds=0.01))
+        shop.sweeps = [Sweep("first", 3599, found(1)), Sweep("second", 3599, found(2))]
+        shop.clock = SystemClock()
+        # What comes first is the lease of the first one.
+        shop.database.before["begin"].append(failing(RuntimeError("a bug")))
+        async with shop.running(runners=0) as runner:
+            await shop.until(lambda: len(shop.observer.sweeps) == 2)
+            assert runner.alive()
+        assert shop.observer.sweeps == [("second", 2), ("first", 1)]
+        assert "the sweep first could not be run" in caplog.text
+
 
 def found(number: int):
     """A sweep that finds so many."""

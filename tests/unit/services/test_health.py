@@ -88,11 +88,36 @@ async def test_a_part_that_hangs_is_given_up(monkeypatch):
     assert (report.database, report.storage) == (False, True)
 
 
-async def test_a_defect_of_ours_is_no_health():
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("database", Report(database=False, storage=True, room=True, cache=True, jobs=True)),
+        ("store", Report(database=True, storage=False, room=True, cache=True, jobs=True)),
+        ("room", Report(database=True, storage=True, room=False, cache=True, jobs=True)),
+    ],
+)
+async def test_a_defect_of_ours_is_no_health_and_no_reason_not_to_answer(part, expected, caplog):
     there = Setting()
-    there.database.error = RuntimeError("a bug")
-    with pytest.raises(RuntimeError):
-        await there.health.report()
+    getattr(there, part).error = RuntimeError("a bug")
+    assert await there.health.report() == expected
+    assert "RuntimeError: a bug" in caplog.text
+
+
+async def test_nor_is_one_of_the_cache(caplog, monkeypatch):
+    async def defective(_cache: MemoryRecordCache) -> bool:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(MemoryRecordCache, "check", defective)
+    report = await Setting().health.report()
+    assert (report.cache, report.status) == (False, Status.DEGRADED)
+    assert "RuntimeError: a bug" in caplog.text
+
+
+async def test_what_is_foreseen_is_not_logged_at_each_probe(caplog):
+    there = Setting()
+    there.database.error = ServiceUnavailable()
+    await there.health.report()
+    assert caplog.text == ""
 
 
 async def test_a_result_stands_for_a_second():

@@ -3,7 +3,13 @@
 import pytest
 
 from chitram.domain.access import ANONYMOUS, Viewer
-from chitram.domain.errors import DeleteTokenRequired, ImageNotFound, InvalidDeleteToken, StorageUnavailable
+from chitram.domain.errors import (
+    DeleteTokenRequired,
+    ImageNotFound,
+    InvalidDeleteToken,
+    PreconditionFailed,
+    StorageUnavailable,
+)
 from chitram.domain.images import Visibility
 from chitram.domain.uploads import UploadDetails
 from chitram.settings import AppSettings, Settings, UploadSettings
@@ -95,6 +101,21 @@ class TestDelete:
         home.foundation.database.before["begin"].append(overtake)
         with pytest.raises(ImageNotFound):
             await delete(home, kept)
+
+    async def test_of_what_it_is_no_more(self, home):
+        kept = await home.upload(PHOTO)
+        image_id, viewer, seen = kept.record.image.id, holder(kept), []
+
+        def refuse(_record):
+            raise PreconditionFailed
+
+        with pytest.raises(PreconditionFailed):
+            await home.application.images.delete(image_id, viewer=viewer, expect=refuse)
+        found = (await home.application.images.find(image_id, viewer=ANONYMOUS)).record
+        await home.application.images.delete(image_id, viewer=viewer, expect=seen.append)
+        assert seen == [found]
+        with pytest.raises(ImageNotFound):
+            await home.application.images.find(image_id, viewer=ANONYMOUS)
 
     async def test_with_the_store_gone(self, home):
         kept = await home.upload(PHOTO)

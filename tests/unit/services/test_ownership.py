@@ -7,7 +7,14 @@ import pytest
 from chitram.domain.access import ANONYMOUS, Viewer
 from chitram.domain.api_tokens import Scope
 from chitram.domain.audit import AuditAction
-from chitram.domain.errors import DeleteTokenRequired, Forbidden, ImageNotFound, InvalidDeleteToken, Unauthorized
+from chitram.domain.errors import (
+    DeleteTokenRequired,
+    Forbidden,
+    ImageNotFound,
+    InvalidDeleteToken,
+    PreconditionFailed,
+    Unauthorized,
+)
 from chitram.domain.images import Edit, Visibility
 from chitram.domain.users import Role
 from tests.factories import pictures
@@ -106,6 +113,38 @@ class TestEditing:
         assert (await require(kept.record.image.id, viewer=ada)).image == kept.record.image
         with pytest.raises(Forbidden):
             await require(kept.record.image.id, viewer=bob)
+
+    async def test_of_what_it_is_no_more(self, home):
+        """`expect` sees the image under its lock, as somebody else has just left it."""
+        ada = await member(home)
+        kept = await upload(home, PHOTO, viewer=ada)
+        image_id, seen = kept.record.image.id, []
+
+        def refuse(record):
+            seen.append(record.image.title)
+            raise PreconditionFailed
+
+        async def overtake():
+            await edit(home, kept, NAMED, ada)
+
+        home.foundation.database.before["begin"].append(overtake)
+        with pytest.raises(PreconditionFailed):
+            await home.application.ownership.edit(image_id, edit=HIDDEN, viewer=ada, expect=refuse)
+        assert seen == ["A title"]
+        assert (await find(home, kept)).image.visibility is UNLISTED
+        await home.application.ownership.edit(image_id, edit=HIDDEN, viewer=ada, expect=seen.append)
+        assert seen[1].image.title == "A title"
+        assert (await find(home, kept, ada)).image.visibility is PRIVATE
+
+    async def test_is_not_compared_for_others(self, home):
+        ada, bob = await member(home), await member(home, BOB)
+        kept = await upload(home, PHOTO, viewer=ada)
+        image_id, seen = kept.record.image.id, []
+        with pytest.raises(Forbidden):
+            await home.application.ownership.edit(image_id, edit=NAMED, viewer=bob, expect=seen.append)
+        with pytest.raises(Forbidden):
+            await home.application.images.delete(image_id, viewer=bob, expect=seen.append)
+        assert seen == []
 
     async def test_while_the_image_is_deleted(self, home):
         ada = await member(home)

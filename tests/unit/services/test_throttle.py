@@ -222,7 +222,7 @@ class TestFamiliarAddresses:
     async def test_stay_open_for_who_has_no_session_any_more_window_after_window(self, home, throttle, ended, usual):
         address = {"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::ffff:2"}[usual]
         viewer = await member(home, address=usual)
-        password = await self.end(home, viewer, ended)
+        password = await self.end(home, viewer, ended, address=address)
         assert await sessions_of(home, viewer.user.id) == 0
         for window in range(12):
             for _ in range(10):
@@ -234,17 +234,26 @@ class TestFamiliarAddresses:
             await home.application.accounts.sign_out(await seen(home, signed_in))
             home.clock.advance(WINDOW)
 
-    async def end(self, home, viewer: Viewer, ended: str) -> str:
+    async def end(self, home, viewer: Viewer, ended: str, *, address: str) -> str:
         """End every session; what the password is then."""
         another = "another good password"
         if ended == "signed out":
             await home.application.accounts.sign_out(viewer)
             return PASSWORD
         if ended == "password changed":
-            await home.application.accounts.change_password(viewer, current=PASSWORD, new=another)
+            here = replace(viewer, address=address)
+            await home.application.accounts.change_password(here, current=PASSWORD, new=another)
         else:
             await home.application.administration.reset_password(ADA, password=another)
         return another
+
+    async def test_are_forgotten_when_the_password_is_changed_elsewhere(self, home, throttle):
+        """A thief signed in from there."""
+        thief, owner = "192.0.2.66", "192.0.2.1"
+        viewer = await member(home, address=thief)
+        await self.end(home, viewer, "password changed", address=owner)
+        await self.exhaust(throttle, ADA)
+        assert await attempts(throttle, thief, ADA) == 0
 
     async def test_are_so_for_their_own_account_alone(self, home, throttle):
         await register(home, ADA, address="192.0.2.1")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chitram.domain.errors import PreconditionFailed
 from chitram.entrypoints.support.caching import http_date
-from chitram.entrypoints.support.conditions import is_unchanged
+from chitram.entrypoints.support.conditions import is_conditional, is_unchanged, require_match
 from tests.unit.support.records import CREATED
 
 ETAG = b'"a"'
@@ -58,6 +58,30 @@ def test_if_none_match(field, status):
 def test_if_match_wants_the_strong_tag(field, status):
     assert outcome({b"if-match": field}) == status
     assert outcome({b"if-match": field}, modified=None) == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "conditional", "holds"),
+    [
+        ({}, False, True),
+        ({b"if-modified-since": DATE, b"if-unmodified-since": BEFORE}, False, True),
+        ({b"if-match": ETAG}, True, True),
+        ({b"if-match": b"*"}, True, True),
+        ({b"if-match": b'"b"'}, True, False),
+        ({b"if-match": b'W/"a"'}, True, False),
+        ({b"if-none-match": b'"b"'}, True, True),
+        ({b"if-none-match": b'W/"a"'}, True, False),
+        ({b"if-none-match": b"*"}, True, False),
+        ({b"if-match": ETAG, b"if-none-match": ETAG}, True, False),
+    ],
+)
+def test_what_is_to_be_changed(headers, conditional, holds):
+    assert is_conditional(headers) is conditional
+    if holds:
+        require_match(headers, etag=ETAG)
+    else:
+        with pytest.raises(PreconditionFailed):
+            require_match(headers, etag=ETAG)
 
 
 @pytest.mark.parametrize(

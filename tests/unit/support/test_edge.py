@@ -146,6 +146,26 @@ async def test_hosts_that_are_not_ours_are_refused_but_health_answers():
     assert (await site.ask(headers=[("host", "img.example.org"), ("host", "evil.example")])).status == 400
 
 
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        ("1.1", [b"10.0.0.3:8000"], 200),
+        ("1.1", [b"a", b"b"], 400),
+        ("1.1", [b"a b"], 400),
+        ("1.1", [], 400),
+        ("1.0", [], 200),
+        ("1.0", [b""], 200),
+        ("1.0", [b"a", b"b"], 400),
+    ],
+)
+async def test_health_has_any_name_but_only_one(path, version, hosts, status):
+    site = Site(answering(), allowed_hosts=["img.example.org"])
+    scope = make_scope(path, http_version=version)
+    scope["headers"][:] = [(b"host", host) for host in hosts]
+    assert (await call(site.edge, scope)).status == status
+
+
 @pytest.mark.parametrize(
     ("version", "default", "status"),
     [("1.0", "img.example.org", 200), ("1.0", "", 400), ("1.1", "img.example.org", 400)],

@@ -99,6 +99,7 @@ def test_fields_that_protocols_ask_for():
     assert answer(RateLimitExceeded(retry_after=1.2))[1][b"retry-after"] == b"2"
     assert answer(UploadBusy(retry_after=0.0))[1][b"retry-after"] == b"1"
     assert answer(ThumbnailNotReady())[1][b"retry-after"] == b"2"
+    assert b"retry-after" not in answer(ThumbnailNotReady(details={"reason": "corrupt"}))[1]
     assert b"retry-after" not in answer(ImageNotFound())[1]
     assert answer(Unauthorized())[1][b"www-authenticate"] == b"Bearer"
     assert answer(RangeNotSatisfiable(details={"size": 7}))[1][b"content-range"] == b"bytes */7"

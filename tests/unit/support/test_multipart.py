@@ -165,6 +165,7 @@ BROKEN = {
     "many heads": f"--{BOUNDARY}\r\n".encode() + b"X-A: b\r\n" * 1000,
     "endless preamble": b"x\r\n" * 500_000,
     "endless epilogue": form(file_part()) + b"x" * 500_000,
+    "bad MD5": form(file_part(b"data", "Content-MD5: abc")),
     "bad digest": form(file_part(b"data", "Content-Digest: sha-256=abc")),
 }
 
@@ -227,6 +228,14 @@ def digest_of(data):
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
 
 
+def older_digest_of(data):
+    return f"SHA-256={base64.b64encode(hashlib.sha256(data).digest()).decode()}"
+
+
+def md5_of(data):
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
 async def test_the_digest_of_the_whole_body_is_checked():
     body = form(file_part(b"x" * 5000), part('name="title"', b"t"))
     assert await read(form_of(body, size=100, content_digest=digest_of(body)))
@@ -259,6 +268,29 @@ async def test_a_digest_of_the_request_may_be_of_its_body_or_of_its_file():
     assert of_body.declared_sha256 is None
     await read(of_neither)
     assert of_neither.declared_sha256 == hashlib.sha256(b"x").hexdigest()
+
+
+async def test_the_older_fields_are_checked_too():
+    body = form(file_part(b"x" * 5000), part('name="title"', b"t"))
+    assert await read(form_of(body, size=100, content_md5=md5_of(body), digest=older_digest_of(body)))
+    of_file = form_of(body, size=100, digest=older_digest_of(b"x" * 5000))
+    await read(of_file)
+    assert of_file.declared_sha256 == hashlib.sha256(b"x" * 5000).hexdigest()
+    with pytest.raises(ChecksumMismatch):
+        await read(form_of(body, content_md5=md5_of(b"x" * 5000)))
+    for malformed in ({"content_md5": "abc"}, {"digest": "sha-256"}):
+        with pytest.raises(InvalidRequest):
+            await form_of(body, **malformed).open_file()
+
+
+@pytest.mark.parametrize("size", [1, 65536])
+async def test_the_older_fields_of_the_part_are_about_the_file(size):
+    heads = f"content-md5: {md5_of(b'data')}", f"Digest: unixsum=1,{older_digest_of(b'data')}"
+    upload = form_of(form(file_part(b"data", *heads)), size=size)
+    assert await read(upload) == b"data"
+    assert upload.declared_sha256 == hashlib.sha256(b"data").hexdigest()
+    with pytest.raises(ChecksumMismatch):
+        await read(form_of(form(file_part(b"data", f"Content-MD5: {md5_of(b'x')}")), size=size))
 
 
 def receive_of(*messages, then=None):

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import pickle
+import re
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 
 import pytest
 import uvicorn
@@ -159,7 +161,16 @@ async def test_what_cannot_be_parsed_gets_the_shape_of_all_errors(data):
         status, fields, body = await connection.answer()
         assert (status, fields["connection"], fields["cache-control"]) == (400, "close", "no-store")
         assert json.loads(body)["detail"]["code"] == "INVALID_REQUEST"
+        assert parsedate_to_datetime(fields["date"])
+        assert re.fullmatch("[0-9a-f]{24}", fields["x-request-id"])
         assert await connection.is_closed()
+
+
+async def test_what_cannot_be_parsed_is_logged_under_the_id_that_it_is_answered(caplog):
+    async with served() as port, Connection(port) as connection:
+        await connection.send(b"hello\r\n\r\n")
+        _, fields, _ = await connection.answer()
+    assert [record.getMessage() for record in caplog.records if fields["x-request-id"] in record.getMessage()]
 
 
 class TestHeads:

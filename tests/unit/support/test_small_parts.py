@@ -1,7 +1,5 @@
-"""Caching, digests, disposition, links, representations, addresses and hosts."""
+"""Caching, disposition, links, representations, addresses and hosts."""
 
-import base64
-import hashlib
 import re
 from datetime import datetime, timedelta, timezone
 from urllib.parse import unquote
@@ -17,7 +15,6 @@ from chitram.domain.images import Visibility
 from chitram.entrypoints.support.addresses import Origin, TrustedProxies
 from chitram.entrypoints.support.asgi import accept, combine_headers, header_map, request_id
 from chitram.entrypoints.support.caching import cache_control, http_date
-from chitram.entrypoints.support.digests import CONTENT_DIGEST, declared_sha256, sha256_member
 from chitram.entrypoints.support.disposition import content_disposition
 from chitram.entrypoints.support.hosts import AllowedHosts
 from chitram.entrypoints.support.links import base_url, image_links
@@ -25,9 +22,6 @@ from chitram.entrypoints.support.representations import metadata, render, timest
 from chitram.entrypoints.support.schemas import ImageMetadata, UploadResponse
 from tests.unit.support.asgi_client import make_scope
 from tests.unit.support.records import CREATED, IMAGE_ID, make_record
-
-ABC = hashlib.sha256(b"abc").hexdigest()
-ABC_64 = base64.b64encode(bytes.fromhex(ABC)).decode()
 
 
 @pytest.mark.parametrize(
@@ -48,32 +42,6 @@ def test_dates_are_in_gmt():
     moment = datetime(2026, 3, 4, 7, 6, 7, tzinfo=timezone(timedelta(hours=2)))
     assert http_date(moment) == b"Wed, 04 Mar 2026 05:06:07 GMT"
     assert timestamp(moment) == "2026-03-04T05:06:07Z"
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (f"sha-256=:{ABC_64}:", ABC),
-        (f"sha-512=:AAAA:, sha-256=:{ABC_64}:;x=1", ABC),
-        ("sha-512=:AAAA:", None),
-    ],
-)
-def test_declared_digests(value, expected):
-    assert declared_sha256({b"repr-digest": value.encode()}) == expected
-    assert declared_sha256({b"repr-digest": value.encode()}, field=CONTENT_DIGEST) is None
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["", "sha-256", "sha-256=abc", "sha-256=:AAAA:", "sha-256=:A:", f"sha-256=:{ABC_64}:,", "SHA-256=:AAAA:", "ÿ"],
-)
-def test_malformed_digests_are_refused(value):
-    with pytest.raises(InvalidRequest):
-        declared_sha256({CONTENT_DIGEST: value.encode("latin-1")}, field=CONTENT_DIGEST)
-
-
-def test_a_digest_round_trips():
-    assert declared_sha256({b"repr-digest": sha256_member(ABC)}) == ABC
 
 
 @pytest.mark.parametrize(

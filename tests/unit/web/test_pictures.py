@@ -40,7 +40,7 @@ def of(*, blob=None, **image):
 @pytest.mark.parametrize(
     ("size", "text"),
     [
-        (0, "1 kB"),
+        (0, "0 kB"),
         (1, "1 kB"),
         (1499, "1 kB"),
         (312 * 1024, "312 kB"),

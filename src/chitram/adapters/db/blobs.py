@@ -29,6 +29,7 @@ from chitram.adapters.db.statements import Statements
 from chitram.adapters.db.tables import (
     HOLDS_KEY,
     IS_CONDEMNED,
+    IS_CORRUPT,
     IS_ERASING,
     IS_LIVE,
     IS_NEVER_VERIFIED,
@@ -175,6 +176,14 @@ class SqlBlobRepository:
         ]
         ordered = merge(*([blob_of(row) for row in rows] for rows in found), key=_last_verified)
         return list(islice(ordered, limit))
+
+    async def corrupt_before(self, at: datetime, *, limit: int) -> Sequence[Blob]:
+        # A function of the column, or the planner may look through all verified blobs for the few corrupt ones.
+        verified_at = func.coalesce(blobs.c.verified_at, blobs.c.corrupt_at)
+        rows = await self._statements.rows(
+            select(*BLOB_COLUMNS).where(IS_CORRUPT, verified_at <= at).order_by(verified_at, blobs.c.id).limit(limit)
+        )
+        return [blob_of(row) for row in rows]
 
     async def known_keys(self, keys: Sequence[str]) -> frozenset[str]:
         known: set[str] = set()

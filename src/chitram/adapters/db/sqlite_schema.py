@@ -13,13 +13,24 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from chitram.adapters.db.engine import FILE_MODE, connect, create_file, database_path
-from chitram.adapters.db.failures import domain_error
+from chitram.adapters.db.failures import domain_error, unavailable
 from chitram.adapters.db.schemas import MigrationError
+from chitram.domain.errors import ChitramError, ServiceUnavailable
 
 T = TypeVar("T")
 
 #: How long a migration waits for a program that writes at this moment, in seconds.
 _BUSY_TIMEOUT = 5.0
+#: What an operator can do about what SQLite says, by the number of its first kind of code; else it is the disk.
+_ADVICE = {
+    sqlite3.SQLITE_NOTADB: "Name another file, or restore this one from a backup.",
+    sqlite3.SQLITE_CORRUPT: "Restore it from a backup.",
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "Stop the program that is writing to it."),
+    **dict.fromkeys(
+        (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
+        "It, and the directory that it is in, must belong to the user that runs this.",
+    ),
+}
 
 
 class ForeignKeyError(MigrationError):
@@ -36,17 +47,27 @@ class SqliteSchema:
         return self._path.exists()
 
     def look(self, work: Callable[[Connection], T]) -> T:
+        _require_no_directory(self._path)
         with _transaction(self._path, read_only=True) as connection:
             return work(connection)
 
     def change(self, work: Callable[[Connection], bool], *, create: bool = False) -> None:
         """ForeignKeyError when rows would name rows that do not exist."""
+        _require_no_directory(self._path)
+        # Before the lock, which would leave its file beside nothing.
+        if not create and not self._path.exists():
+            raise MigrationError(f"there is no database at {self._path}")
         with _locked(self._path):
             if create:
                 create_file(self._path)
             with _transaction(self._path) as connection:
                 if work(connection):
                     _check_foreign_keys(connection)
+
+
+def _require_no_directory(path: Path) -> None:
+    if path.is_dir():
+        raise MigrationError(f"{path} is a directory. Name the file in it that is, or is to be, the database.")
 
 
 @contextmanager
@@ -67,12 +88,22 @@ def _transaction(path: Path, *, read_only: bool = False) -> Iterator[Connection]
         with engine.connect() as connection, connection.begin():
             yield connection
     except DBAPIError as error:
-        failure = domain_error(error)
+        failure = _failure(error, path)
         if failure is None:
             raise
         raise failure from error
     finally:
         engine.dispose()
+
+
+def _failure(error: DBAPIError, path: Path) -> ChitramError | None:
+    """As `domain_error`, but saying why: before anything runs there is an operator, who may know more than clients."""
+    failure = domain_error(error)
+    if not isinstance(failure, ServiceUnavailable):
+        return failure
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    advice = _ADVICE.get(code, "See whether the disk that it is on is in order.")
+    return unavailable(f"{path} cannot be used as the database: {error.orig}. {advice}")
 
 
 def _engine(path: Path, *, read_only: bool) -> Engine:

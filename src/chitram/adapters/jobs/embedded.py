@@ -147,13 +147,22 @@ class EmbeddedRunner:
             now = self._clock.monotonic()
             for sweep in self._sweeps:
                 if due[sweep] <= now and not self._stopped.is_set():
-                    ours = await self._sweeper.hold(sweep)
-                    if ours:
-                        await self._sweeper.run(sweep)
+                    ours = await self._sweep(sweep)
                     # Who holds the lease may have died: that is seen as soon as the lease has run out.
                     pause = sweep.interval if ours else min(sweep.interval, SWEEP_LEASE.total_seconds())
                     due[sweep] = self._clock.monotonic() + pause
             await self._rest(min(due.values(), default=now + IDLE_POLL) - self._clock.monotonic())
+
+    async def _sweep(self, sweep: Sweep) -> bool:
+        """Run a sweep unless somebody else does; whether its turn was ours and is over."""
+        try:
+            if not await self._sweeper.hold(sweep):
+                return False
+            await self._sweeper.run(sweep)
+        except Exception:  # the others, and this one next time, go on
+            logger.exception("the sweep %s could not be run and will be tried again", sweep.name)
+            return False
+        return True
 
     async def _rest(self, seconds: float) -> None:
         """Sleep, but not when the runner is to stop."""

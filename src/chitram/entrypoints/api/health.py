@@ -70,10 +70,10 @@ async def health(request: Request) -> JSONResponse:
     return _uncached(body, status=503 if report.status is Status.UNHEALTHY else 200)
 
 
-@router.get("/health/live", summary="Does the process answer?")
-async def live() -> LiveResponse:
+@router.get("/health/live", summary="Does the process answer?", response_model=LiveResponse)
+async def live() -> JSONResponse:
     """Whether the process answers at all; looks at nothing else."""
-    return LiveResponse()
+    return _uncached(LiveResponse(), status=200)
 
 
 @router.get(

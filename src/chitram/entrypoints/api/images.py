@@ -1,20 +1,23 @@
 """JSON routes of images. What is read most (metadata, originals, thumbnails) has a door of its own: `delivery`."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chitram.domain.images import MAX_DESCRIPTION, MAX_TITLE, Edit, Visibility
+from chitram.domain.images import MAX_DESCRIPTION, MAX_TITLE, Edit, ImageRecord, Visibility
 from chitram.domain.limits import SIMILAR, VERIFY
 from chitram.entrypoints.api.openapi import errors, request_body
 from chitram.entrypoints.api.pages import PAGE_PARAMETERS, ImagePage, asked_page, page_reply
 from chitram.entrypoints.api.replies import base_of, empty_reply, json_reply
+from chitram.entrypoints.support.asgi import header_map
+from chitram.entrypoints.support.conditions import is_conditional, require_match
 from chitram.entrypoints.support.json_bodies import read_json
 from chitram.entrypoints.support.limits import count, guessing
 from chitram.entrypoints.support.queries import integer_parameter, parse_query
-from chitram.entrypoints.support.representations import metadata, timestamp
+from chitram.entrypoints.support.representations import document, metadata, timestamp
 from chitram.entrypoints.support.schemas import ImageMetadata
 from chitram.entrypoints.support.security_schemes import ACCOUNT, ANYBODY
 from chitram.entrypoints.support.texts import lines, one_line
@@ -180,7 +183,7 @@ async def similar(request: Request, image_id: str) -> Response:
     "/{image_id}",
     summary="Change who sees an image, and what it is called",
     response_model=ImageMetadata,
-    responses=errors(400, 401, 403, 404, 408, 413, 422, 503),
+    responses=errors(400, 401, 403, 404, 408, 412, 413, 422, 503),
     openapi_extra=request_body(ImageChanges) | ACCOUNT,
 )
 async def change(request: Request, image_id: str) -> Response:
@@ -189,6 +192,7 @@ async def change(request: Request, image_id: str) -> Response:
     viewer = await viewer_of(request)
     record = await application.ownership.require_editor(image_id, viewer=viewer)
     changes = await read_json(request, ImageChanges)
+    expect = _expectation(request)
     if changes.model_fields_set:
         edit = Edit(
             changed=frozenset(changes.model_fields_set),
@@ -196,7 +200,9 @@ async def change(request: Request, image_id: str) -> Response:
             title=changes.title,
             description=changes.description,
         )
-        record = await application.ownership.edit(image_id, edit=edit, viewer=viewer)
+        record = await application.ownership.edit(image_id, edit=edit, viewer=viewer, expect=expect)
+    elif expect is not None:
+        expect(record)
     return json_reply(metadata(record, base=base_of(request)))
 
 
@@ -219,12 +225,26 @@ async def claim(request: Request, image_id: str) -> Response:
     "/{image_id}",
     summary="Delete an image",
     status_code=204,
-    responses=errors(401, 403, 404, 422, 429, 503),
+    responses=errors(401, 403, 404, 412, 422, 429, 503),
     openapi_extra=TOKEN_PARAMETERS | ANYBODY,
 )
 async def delete(request: Request, image_id: str) -> Response:
     """Delete an image. Nobody is shown it any more once this has been answered."""
     viewer = await viewer_of(request)
     async with guessing(request, viewer):
-        await wired(request).images.delete(image_id, viewer=viewer)
+        await wired(request).images.delete(image_id, viewer=viewer, expect=_expectation(request))
     return empty_reply()
+
+
+def _expectation(request: Request) -> Callable[[ImageRecord], None] | None:
+    """What If-Match and If-None-Match of a request that changes an image want it to be; None without them."""
+    headers = header_map(request.scope)
+    if not is_conditional(headers):
+        return None
+    base = base_of(request)
+
+    def expect(record: ImageRecord) -> None:
+        etag, _ = document(record, base=base)
+        require_match(headers, etag=etag)
+
+    return expect

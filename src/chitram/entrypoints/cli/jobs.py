@@ -12,6 +12,9 @@ from chitram.domain.jobs import Job, JobState
 from chitram.entrypoints.cli.loading import fail, settings_or_exit
 from chitram.settings import Settings
 
+#: The largest number that a database counts up to.
+LAST_ID = 2**63 - 1
+
 app = typer.Typer(no_args_is_help=True, help="Look at background jobs and give dead ones another chance.")
 
 
@@ -34,7 +37,9 @@ def list_jobs(
 
 @app.command("retry")
 def retry_jobs(
-    job_ids: Annotated[list[int], typer.Argument(help="Ids of dead jobs, as `chitram jobs list` prints them.")],
+    job_ids: Annotated[
+        list[int], typer.Argument(help="Ids of dead jobs, as `chitram jobs list` prints them.", min=1, max=LAST_ID)
+    ],
 ) -> None:
     """Let dead jobs run again. Exit status 1 when one of them is not there."""
     settings = settings_or_exit()

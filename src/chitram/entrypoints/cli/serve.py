@@ -1,6 +1,7 @@
 """`chitram serve`: the server."""
 
 import resource
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,9 @@ def serve(
     tls_certificate: Annotated[
         Path | None, typer.Option(help="TLS certificate chain (PEM).", exists=True, dir_okay=False)
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).", exists=True)] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Private key of the certificate (PEM).", exists=True, dir_okay=False)
+    ] = None,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C, then let running uploads finish."""
     settings = settings_or_exit()
@@ -39,6 +42,8 @@ def serve(
         fail("--workers: METRICS_BIND is one port, which serves one process; unset it, or run one worker.")
     if (tls_certificate is None) is not (tls_key is None):
         fail("--tls-certificate and --tls-key belong together.")
+    if tls_certificate is not None and tls_key is not None:
+        _require_pair(tls_certificate, tls_key)
     try:
         prepare(settings)
         check_start(settings)
@@ -46,6 +51,16 @@ def serve(
         fail(str(error), status=1)
     _raise_file_limit()
     _run(settings, host=host, port=port, workers=workers, tls_certificate=tls_certificate, tls_key=tls_key)
+
+
+def _require_pair(certificate: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # what is wrong with their contents is one too
+        fail(
+            f"--tls-certificate, --tls-key: {certificate} and {key} cannot be used: {error}."
+            " They must be a certificate and its own private key, both PEM."
+        )
 
 
 def _raise_file_limit() -> None:

@@ -1,6 +1,7 @@
 """`chitram settings`: what is set, and by whom."""
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,13 @@ def settings(
 ) -> None:
     """Print every setting, its value and where that comes from. Secrets are masked."""
     loaded = settings_or_exit()
+    known = [entry.variable for entry in entries(loaded)]
     in_file = {name.upper() for name in dotenv_values(ENV_FILE)} if ENV_FILE.is_file() else set()
     in_environment = {name.upper() for name, value in os.environ.items() if value}
+    for name in sorted(in_file - set(known)):
+        # Other names may be there for compose; one that is nearly ours is a slip.
+        for meant in get_close_matches(name, known, n=1, cutoff=0.85):
+            typer.secho(f"{name}: there is no such setting; did you mean {meant}?", err=True, fg=typer.colors.YELLOW)
     group = ""
     for entry in entries(loaded):
         source = (

@@ -3,7 +3,6 @@
 Plain ASGI, because the framework would cost several times what the answer itself does.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from chitram.domain.media import FORMATS
 from chitram.entrypoints.delivery.bodies import ByteRanges, send_range, send_whole
 from chitram.entrypoints.delivery.fields import (
     ERROR_FIELDS,
+    last_modified,
     metadata_fields,
     original_disposition,
     original_etag,
@@ -54,7 +54,7 @@ from chitram.entrypoints.support.links import base_url
 from chitram.entrypoints.support.queries import parse_query
 from chitram.entrypoints.support.ranges import ByteRange, parse_range
 from chitram.entrypoints.support.refusals import record_refusal
-from chitram.entrypoints.support.representations import metadata, render
+from chitram.entrypoints.support.representations import document
 from chitram.ports.audit import Audit
 from chitram.ports.blobs import OpenBlob
 from chitram.ports.links import DirectLinks
@@ -65,7 +65,7 @@ Answer = tuple[int, Headers, bytes]
 AsPage = Callable[[Scope, ChitramError], Answer | None]
 
 #: How many answers of each kind are remembered in part: a kilobyte or two each.
-_PREPARED = 4096
+_PREPARED = 8192
 
 #: Where `matches` leaves what it found for the call that follows.
 _TARGET = "chitram.door_target"
@@ -193,12 +193,10 @@ class Door:
         """Entity tag and body."""
         record, base = request.record, base_url(request.scope, public_url=self._public_url)
         key = (record.image.id, base)
-        document = self._documents.get(key, record)
-        if document is None:
-            body = render(metadata(record, base=base))
-            etag = b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
-            document = self._documents.put(key, record, (etag, body))
-        return document
+        found = self._documents.get(key, record)
+        if found is None:
+            found = self._documents.put(key, record, document(record, base=base))
+        return found
 
     async def _thumbnail(self, request: _Request) -> None:
         record, size = request.record, request.size or thumbnail_size(request.query)
@@ -229,8 +227,9 @@ class Door:
         etag = original_etag(record)
         fields = validator_fields(record, etag=etag, version=request.query.get("v"))
         # An image's bytes never change, so this date is as good as the tag; those of its thumbnails may.
-        fields.append((b"last-modified", http_date(record.image.created_at)))
-        if is_unchanged(request.headers, etag=etag, modified=record.image.created_at):
+        modified = last_modified(record)
+        fields.append((b"last-modified", http_date(modified)))
+        if is_unchanged(request.headers, etag=etag, modified=modified):
             await send_whole(request.send, status=304, headers=fields, body=b"")
             return
         ranges = _ranges(request, etag=etag)
@@ -272,7 +271,7 @@ def _ranges(request: _Request, *, etag: bytes) -> tuple[ByteRange, ...] | None:
     if value is None or request.is_head:
         return None
     condition = request.headers.get(b"if-range")
-    modified = http_date(request.record.image.created_at)
+    modified = http_date(last_modified(request.record))
     if condition is not None and condition.strip() not in (etag, modified):
         return None
     return parse_range(value.decode("latin-1"), size=request.record.blob.size)

@@ -1,5 +1,6 @@
 """Header fields of the door's answers."""
 
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -22,6 +23,9 @@ _UNLISTED_FIELDS: Headers = [_INERT, _NO_SNIFFING, _SHARED, _NOT_INDEXED]
 _PRIVATE_FIELDS: Headers = [_INERT, _NO_SNIFFING, _OWN, _NOT_INDEXED]
 #: On errors, which tell nothing about the image: the strictest.
 ERROR_FIELDS: Headers = _PRIVATE_FIELDS
+
+#: How old the server's Date may be: it is made anew each second, and late while there is much to do.
+_CLOCK_LAG = timedelta(seconds=2)
 
 _BY_VISIBILITY = {
     Visibility.PUBLIC: _PUBLIC_FIELDS,
@@ -49,6 +53,11 @@ def validator_fields(record: ImageRecord, *, etag: bytes, version: str | None) -
 def original_etag(record: ImageRecord) -> bytes:
     """A strong entity tag: the bytes' own hash."""
     return b'"%s"' % record.blob.sha256.encode()
+
+
+def last_modified(record: ImageRecord) -> datetime:
+    """The date of the original, in whole seconds: no later than the Date of any answer, RFC 9110 says (8.8.2.1)."""
+    return record.image.created_at.replace(microsecond=0) - _CLOCK_LAG
 
 
 def thumbnail_etag(record: ImageRecord, *, size: int) -> bytes:

@@ -28,7 +28,7 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 #: And these never come again, or hold what is for one client alone and must not be kept: sessions, places in lists.
 _UNREPEATED = _FRAMING | {b"x-request-id", b"set-cookie", b"location", b"link", b"ratelimit"}
 #: Fields whose lines are remembered. Most answers have the same ones, but for validators and names of files.
-_MAX_LINES = 4096
+_MAX_LINES = 16_384
 _lines: dict[tuple[bytes, bytes], bytes] = {}
 
 

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13), for GET and HEAD of what exists."""
+"""Conditional requests (RFC 9110, section 13), for what exists."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _DATE = re.compile(r"[A-Za-z]{3,9},? [A-Za-z0-9 :-]{16,22}( GMT)?\Z", re.ASCII)
 
 
 def is_unchanged(headers: Mapping[bytes, bytes], *, etag: bytes, modified: datetime | None = None) -> bool:
-    """Whether the client has this very representation: then the answer is 304.
+    """Whether the client has this very representation: then the answer to GET and HEAD is 304.
 
     PreconditionFailed when the client wants this representation to be another one than it is. `etag` is a strong one;
     `modified` is None where no date is sent, and conditions on dates mean nothing. The order is that of section 13.2.2.
@@ -27,6 +27,20 @@ def is_unchanged(headers: Mapping[bytes, bytes], *, etag: bytes, modified: datet
         return False
     since = _date(headers[b"if-modified-since"])
     return since is not None and modified.replace(microsecond=0) <= since
+
+
+def is_conditional(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request makes a condition of what has an entity tag and no date."""
+    return b"if-match" in headers or b"if-none-match" in headers
+
+
+def require_match(headers: Mapping[bytes, bytes], *, etag: bytes) -> None:
+    """Raise PreconditionFailed for a request that would change this representation, and wants it to be another one.
+
+    `etag` is a strong one; there is no date.
+    """
+    if is_unchanged(headers, etag=etag):
+        raise PreconditionFailed
 
 
 def none_match(field: bytes, *, etag: bytes) -> bool:

@@ -22,7 +22,9 @@ METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 REQUEST_FIELDS = (
     "Authorization",
     "Content-Digest",
+    "Content-MD5",
     "Content-Type",
+    "Digest",
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",

@@ -26,7 +26,7 @@ from chitram.entrypoints.support.asgi import (
 from chitram.entrypoints.support.body import ClientDisconnected
 from chitram.entrypoints.support.errors import error_response, report
 from chitram.entrypoints.support.exchange import Exchange
-from chitram.entrypoints.support.hosts import AllowedHosts
+from chitram.entrypoints.support.hosts import AllowedHosts, require_host
 from chitram.observability import AccessLog, Metrics, current_request_id
 
 #: Load balancers and orchestrators ask for these by address, not by name.
@@ -138,9 +138,12 @@ class Edge:
             scope[HOST] = self._default_host if scope.get("http_version") == "1.0" else ""
 
     def _check_host(self, exchange: Exchange) -> None:
-        """Refuse names that are not ours: they would come back in the addresses that we answer."""
+        """Refuse names that are not ours: they would come back in the addresses that we answer. Health has any name."""
+        host: str = exchange.scope[HOST]
         if exchange.scope["path"] not in HEALTH_PATHS:
-            self._hosts.check(exchange.scope[HOST])
+            self._hosts.check(host)
+        elif host or exchange.scope.get("http_version") != "1.0":
+            require_host(host)
 
     async def _answer_failure(self, exchange: Exchange, error: Exception) -> None:
         if isinstance(error, ClientDisconnected):

@@ -97,7 +97,9 @@ def error_response(
 
 def retry_after_of(error: ChitramError) -> int | None:
     """Whole seconds after which it is worth trying again, at least one; None where waiting changes nothing."""
-    seconds = error.retry_after if error.retry_after is not None else DEFAULT_RETRY_AFTER.get(error.code)
+    seconds = error.retry_after
+    if seconds is None and "reason" not in error.details:  # a reason is a property of the file, which stays as it is
+        seconds = DEFAULT_RETRY_AFTER.get(error.code)
     return None if seconds is None else max(1, math.ceil(seconds))
 
 

@@ -11,6 +11,14 @@ _SYNTAX = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,
 _MAX_REMEMBERED = 1024
 
 
+def require_host(text: str) -> str:
+    """The name in `text`, a name with or without port, in small letters. InvalidRequest when it is none, or several."""
+    match = _SYNTAX.match(text)
+    if match is None:
+        raise _refusal()
+    return match.group(1).lower().rstrip(".")
+
+
 class AllowedHosts:
     """Names that are answered to: exact ones, `*.example.org` for everything below, or any when there are none."""
 
@@ -25,12 +33,15 @@ class AllowedHosts:
         """Raise InvalidRequest unless `host`, a name with or without port, is answered to."""
         if host in self._accepted:
             return
-        match = _SYNTAX.match(host)
-        if match is None or not self._allows(match.group(1).lower().rstrip(".")):
-            raise InvalidRequest("This server does not answer to that host name.", details={"field": "host"})
+        if not self._allows(require_host(host)):
+            raise _refusal()
         if len(self._accepted) >= _MAX_REMEMBERED:
             self._accepted.clear()
         self._accepted.add(host)
 
     def _allows(self, name: str) -> bool:
         return self._any or name in self._exact or name.endswith(self._suffixes)
+
+
+def _refusal() -> InvalidRequest:
+    return InvalidRequest("This server does not answer to that host name.", details={"field": "host"})

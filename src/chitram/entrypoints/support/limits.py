@@ -1,5 +1,6 @@
 """Rate limits of routes."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -45,4 +46,5 @@ def _require(request: Request, verdict: Verdict) -> None:
     if wired(request).settings.limits.enabled:
         add_reply_headers(request.scope, rate_limit_fields(verdict))
     if not verdict.allowed:
-        raise RateLimitExceeded(retry_after=verdict.retry_after)
+        seconds = max(1, math.ceil(verdict.retry_after))
+        raise RateLimitExceeded(f"Too many requests. Try again in {seconds} s.", retry_after=verdict.retry_after)

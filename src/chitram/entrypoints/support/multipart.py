@@ -1,6 +1,5 @@
 """Uploads by form (RFC 7578), read as they arrive: the file goes through in large pieces and is never held."""
 
-import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Protocol
@@ -8,8 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 from multipart import MultipartError, PushMultipartParser, parse_options_header  # type: ignore[import-untyped]
 
-from chitram.domain.errors import ChecksumMismatch, FileTooLarge, InvalidRequest, ValidationFailed
-from chitram.entrypoints.support.digests import CONTENT_DIGEST, declared_sha256, parse_sha256
+from chitram.domain.errors import FileTooLarge, InvalidRequest, ValidationFailed
+from chitram.entrypoints.support.digests import DeclaredDigests
 
 FILE_FIELD = "file"
 MAX_FIELDS = 20
@@ -63,9 +62,7 @@ class UploadForm:
         self._events: Iterator[_Event] = iter(())
         self._pushed_back: list[_Event] = []
         self._part_seen = False
-        self._content_sha256: str | None = None
-        self._repr_sha256: str | None = None
-        self._body_hash = hashlib.sha256()
+        self._digests = DeclaredDigests()
 
     async def open_file(self) -> None:
         """Read up to the content of the file.
@@ -84,16 +81,14 @@ class UploadForm:
         """The file's content in pieces as large as they arrive, then the rest of the form.
 
         Raises FileTooLarge at the first byte over the limit, InvalidRequest for a broken form or a second file, and
-        ChecksumMismatch when the whole body is not what its Content-Digest declares.
-
-        A Repr-Digest of the request may mean the whole body, as the RFC has it, or the file, as most clients have it:
-        it becomes `declared_sha256` unless it is the body's.
+        ChecksumMismatch when body or file are not what was declared; a SHA-256 of the file is left to be compared.
         """
         while (event := await self._next_event()) is not None:
             piece = _content(event)
             self._file_bytes += len(piece)
             if self._file_bytes > self._max_file_size:
-                raise FileTooLarge(details={"max_bytes": self._max_file_size})
+                raise FileTooLarge.than(self._max_file_size)
+            self._digests.see_file(piece)
             yield piece
         try:
             while True:
@@ -103,7 +98,7 @@ class UploadForm:
         # However the bytes were cut into chunks: what came after the file is known to be none of it now.
         if self._received - self._file_bytes > MAX_OVERHEAD:
             raise _too_much_beside()
-        self._judge_digests(self._body_hash.hexdigest())
+        self.declared_sha256 = self._digests.judge()
 
     def _check_head(self) -> None:
         encoding = self._headers.get(b"content-encoding", b"identity").strip().lower()
@@ -111,9 +106,8 @@ class UploadForm:
             raise InvalidRequest("The body must not be compressed.", details={"field": "content-encoding"})
         length = self._headers.get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > self._max_file_size + MAX_OVERHEAD:
-            raise FileTooLarge(details={"max_bytes": self._max_file_size})
-        self._content_sha256 = declared_sha256(self._headers, field=CONTENT_DIGEST)
-        self._repr_sha256 = declared_sha256(self._headers)
+            raise FileTooLarge.than(self._max_file_size)
+        self._digests.take_head(self._headers)
         self._parser = PushMultipartParser(self._boundary(), max_segment_count=MAX_FIELDS + 2, header_charset="latin-1")
 
     def _boundary(self) -> str:
@@ -156,8 +150,7 @@ class UploadForm:
         # Not the chunk that may still end with the file: the overhead is judged by what came before it.
         if self._received - len(chunk) - self._file_bytes > MAX_OVERHEAD:
             raise _too_much_beside()
-        if self._content_sha256 is not None or self._repr_sha256 is not None:
-            self._body_hash.update(chunk)
+        self._digests.see_body(chunk)
 
     async def _at_file(self, part: _Part) -> bool:
         """Whether `part` is the file, whose content comes next; a text field is read instead."""
@@ -170,21 +163,8 @@ class UploadForm:
         self._pushed_back.append(event)
         self.filename = _filename(part)
         self.declared_type = part.content_type
-        self._take_part_digest(part)
+        self._digests.take_part(part.header)
         return True
-
-    def _take_part_digest(self, part: _Part) -> None:
-        value = part.header("Content-Digest")
-        self.declared_sha256 = None if value is None else parse_sha256(value, field="content-digest")
-
-    def _judge_digests(self, body_sha256: str) -> None:
-        if self._content_sha256 not in (None, body_sha256):
-            raise ChecksumMismatch(details={"field": "content-digest"})
-        if self._repr_sha256 in (None, body_sha256):
-            return
-        if self.declared_sha256 not in (None, self._repr_sha256):
-            raise ChecksumMismatch(details={"field": "repr-digest"})
-        self.declared_sha256 = self._repr_sha256
 
     async def _read_field(self, part: _Part) -> None:
         name = _text(part.name or "")

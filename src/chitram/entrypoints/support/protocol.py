@@ -8,6 +8,7 @@ import copyreg
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
+from secrets import token_hex
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -96,7 +97,6 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self.logger.warning("what a client sent is no HTTP request")
             self.send_400_response("")
             return
         # Line ends between requests begin none, but they too have ended the wait for the next one.
@@ -202,14 +202,21 @@ class GuardedProtocol(HttpToolsProtocol):
         """What cannot be parsed gets an answer in the shape of all our errors."""
         if self.transport.is_closing():
             return
+        identity = token_hex(12)
+        self.logger.warning("what a client sent is no HTTP request: answer %s", identity)
         error = InvalidRequest("This is not a well-formed HTTP request.")
         body = orjson.dumps({"detail": {"code": error.code, "message": error.message, "details": {}}})
         head = (
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
             b"%bconnection: close\r\ncontent-length: %d\r\n\r\n"
         )
-        fields = b"".join(b"%b: %b\r\n" % field for field in security_headers(self.scheme))
-        self.transport.write(head % (fields, len(body)) + body)
+        fields = (
+            *self.server_state.default_headers,
+            *security_headers(self.scheme or "http"),
+            (b"x-request-id", identity.encode("ascii")),
+        )
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+        self.transport.write(head % (lines, len(body)) + body)
         self.transport.close()
         self._await_reader()
 

@@ -1,5 +1,6 @@
 """Images as JSON. `schemas.py` describes the same shapes for the API's description."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +35,12 @@ def metadata(record: ImageRecord, *, base: str) -> dict[str, Any]:
     if blob.broken_reason is not None:
         body["problem"] = blob.broken_reason
     return body
+
+
+def document(record: ImageRecord, *, base: str) -> tuple[bytes, bytes]:
+    """A strong entity tag, and the body that it is of: the image's metadata as they are answered by its address."""
+    body = render(metadata(record, base=base))
+    return b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode(), body
 
 
 def upload_response(

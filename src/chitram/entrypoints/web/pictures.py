@@ -121,9 +121,11 @@ def day(moment: datetime, *, texts: Catalogue) -> str:
 
 
 def size_text(size: int) -> str:
-    """`size` bytes for people: `312 kB`, `2.1 MB`. A unit is 1024 of the one before, as in the settings."""
+    """`size` bytes for people: `312 kB`, `2.1 MB`; what is not nothing has 1 kB at least. A unit is 1024 of the one
+    before, as in the settings.
+    """
     if size < MEBIBYTE:
-        return f"{max(1, round(size / 1024))} kB"
+        return f"{max(min(size, 1), round(size / 1024))} kB"
     if size < 1024 * MEBIBYTE:
         return f"{size / MEBIBYTE:.1f} MB"
     return f"{size / (1024 * MEBIBYTE):.2f} GB"

@@ -13,8 +13,9 @@ _HIGH = 0.9
 def usage_of(usage: Usage, *, texts: Catalogue) -> dict[str, Any]:
     """The words, and the numbers of the bar where there is a limit. `limit` 0: there is none."""
     used, quota = usage.used, usage.quota
+    files = texts("mine.files_one") if used.files == 1 else texts("mine.files_many", count=used.files)
     if quota.bytes:
-        text = texts("mine.usage_of", used=size_text(used.bytes), quota=size_text(quota.bytes), files=used.files)
+        text = texts("mine.usage_of", used=size_text(used.bytes), quota=size_text(quota.bytes), files=files)
     else:
-        text = texts("mine.usage", used=size_text(used.bytes), files=used.files)
+        text = texts("mine.usage", used=size_text(used.bytes), files=files)
     return {"text": text, "used": used.bytes, "limit": quota.bytes, "high": int(quota.bytes * _HIGH)}

@@ -100,6 +100,10 @@ class BlobRepository(Protocol):
         """Live blobs that were verified last (or, if never, created) at or before `at`, longest ago first."""
         ...
 
+    async def corrupt_before(self, at: datetime, *, limit: int) -> Sequence[Blob]:
+        """Live corrupt blobs that were verified last at or before `at`, longest ago first."""
+        ...
+
     async def known_keys(self, keys: Sequence[str]) -> frozenset[str]:
         """Those of the original's `keys` that a row in any state names."""
         ...

@@ -155,7 +155,8 @@ class Uploads:
         if not is_acceptable_declaration(details.declared_type):
             formats = describe_formats(self._policy.budget.content_types)
             raise InvalidFileFormat(
-                InvalidReason.TYPE_MISMATCH, f"The file is not declared as an image; {formats} are."
+                InvalidReason.TYPE_MISMATCH,
+                f"The file is declared as {details.declared_type}, which is no image's type. Accepted are {formats}.",
             )
         if details.visibility is Visibility.PRIVATE and details.owner_id is None:
             message = "must be public or unlisted; a private image needs an owner"
