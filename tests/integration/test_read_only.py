@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chitram.adapters.db import migrate
 from chitram.bootstrap import StartupError, check_start, operating, prepare
 from chitram.domain.errors import ReadOnly
 from chitram.settings import AppSettings, LimitSettings, Settings
@@ -89,6 +90,10 @@ async def test_no_transaction_that_could_write_begins(tmp_path):
 
 
 def test_a_schema_that_would_have_to_be_changed_is_told(tmp_path):
+    with pytest.raises(StartupError, match=r"There is no database at .*: is this the directory"):
+        prepare(settings_of(tmp_path, read_only=True))
+    prepare(settings_of(tmp_path, read_only=False))
+    migrate.downgrade(settings_of(tmp_path, read_only=False).database_url, "-1")
     with pytest.raises(StartupError, match="READ_ONLY: the schema is not up to date"):
         prepare(settings_of(tmp_path, read_only=True))
     prepare(settings_of(tmp_path, read_only=False))
