@@ -20,6 +20,18 @@ is stable; `message` is for people and may change. A status of 500 or more carri
 never to be cached. A 401 carries `WWW-Authenticate: Bearer`.
 """
 
+#: What `details` may hold, and with which codes; the sources are searched for names that are not here.
+DETAILS = {
+    "allow": ("METHOD_NOT_ALLOWED", "the methods that the address supports"),
+    "errors": ("VALIDATION_ERROR", "for each field that is wrong its `field` and a `message`"),
+    "field": ("INVALID_REQUEST, CHECKSUM_MISMATCH", "the header field, or the field of the form, that is meant"),
+    "max_bytes": ("FILE_TOO_LARGE", "how large a file, or a small body, may be"),
+    "reason": ("INVALID_FILE_FORMAT, THUMBNAIL_NOT_READY", "why, see below; a thumbnail with a reason will never be"),
+    "request_id": ("500 and above", "what the logs call the request"),
+    "required_scope": ("FORBIDDEN", "the scope that the API token lacks"),
+    "size": ("RANGE_NOT_SATISFIABLE", "of the file, in bytes"),
+}
+
 REASONS = """## Why a picture was refused
 
 `INVALID_FILE_FORMAT` says in `details.reason` what was wrong: """
@@ -46,5 +58,17 @@ def render() -> str:
     ]
     reasons = ", ".join(code(reason.value) for reason in InvalidReason)
     return "\n".join(
-        [INTRODUCTION, table(["Code", "Status", "Message", "Retry-After"], rows), "", f"{REASONS}{reasons}.", ""]
+        [
+            INTRODUCTION,
+            table(["Code", "Status", "Message", "Retry-After"], rows),
+            "",
+            "Messages may say more than these: the field, the limit, the time to wait.",
+            "",
+            "## What `details` holds",
+            "",
+            table(["Name", "With", "Is"], [[code(name), *about] for name, about in DETAILS.items()]),
+            "",
+            f"{REASONS}{reasons}.",
+            "",
+        ]
     )

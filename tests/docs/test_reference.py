@@ -1,6 +1,7 @@
 """The generated pages say what the code says, and leave nothing out."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from chitram.observability import Metrics
 from chitram.settings import Settings
+from tests.architecture.sources import ROOT
 from tests.docs import cli_page, errors_page, settings_page
 from tests.docs.generate import PAGES, REFERENCE, content, main
 
@@ -61,6 +63,15 @@ def test_every_error_code_is_documented():
     page = content("errors.md")
     assert {"IMAGE_NOT_FOUND", "INTERNAL_ERROR", "STORAGE_FULL"} <= codes
     assert [code for code in codes if f"\n| `{code}` |" not in page] == []
+
+
+def test_everything_in_details_is_documented():
+    """By the names in the sources, but for those of the audit log, which has `details` of its own."""
+    written = set()
+    for path in (ROOT / "src/chitram").rglob("*.py"):
+        for found in re.finditer(r'details(?:=\{|\[)"(\w+)"', path.read_text(encoding="utf-8")):
+            written.add(found.group(1))
+    assert written - {"method", "visibility"} == set(errors_page.DETAILS)
 
 
 def test_every_metric_is_documented():
