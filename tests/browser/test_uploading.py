@@ -33,6 +33,11 @@ WARNING = "Save this token! It's the only way to delete this image."
 NO_PICTURE = "This is no picture of a kind that is accepted here. JPEG and PNG are."
 EVERY = f"**{UPLOAD}"
 PROGRESS = "() => document.querySelector('[data-progress]').value"
+#: Cancels an upload by its row; the file's name.
+CANCELLED = """row => {
+  row.querySelector("[data-cancel]").click();
+  return row.querySelector("[data-name]").textContent;
+}"""
 
 
 def _stored(url: str, image_id: str) -> httpx.Response:
@@ -219,6 +224,20 @@ def test_progress_counts_up_and_cancelling_leaves_nothing_behind(visit: Open, tm
     assert _own(visitor) == []
 
 
+def test_what_still_waits_for_its_turn_can_be_cancelled(visit: Open, tmp_path: Path) -> None:
+    visitor = visit(member=True)
+    page = visitor.open("/upload")
+    held = Held(page, EVERY)
+    choose(page, files(tmp_path, ["one.jpg", "two.jpg", "three.jpg"]))
+    held.arrived(2)
+    row(page, "three.jpg").get_by_role("button", name="Cancel").click()
+    held.release()
+    _done(page, "one.jpg")
+    _done(page, "two.jpg")
+    expect(row(page, "three.jpg").locator("[data-state]")).to_have_text("Cancelled")
+    assert sorted(image["filename"] for image in _own(visitor)) == ["one.jpg", "two.jpg"]
+
+
 @pytest.mark.parametrize("member", [True, False])
 def test_cancelling_what_has_arrived_takes_it_back(visit: Open, tmp_path: Path, member: bool) -> None:
     """Between the last byte and the answer the server has kept it already."""
@@ -298,10 +317,8 @@ def test_too_many_at_once_wait_as_long_as_the_server_says_and_go_on_by_themselve
     choose(page, files(tmp_path, names))
     waiting = page.locator("[data-state]").filter(has_text=re.compile(r"^Goes on in [1-4] s$"))
     expect(waiting.first).to_be_visible()
-    # Whoever has changed their mind need not wait for it.
-    waits = rows(page).filter(has=waiting).last
-    name = waits.locator("[data-name]").inner_text()
-    waits.get_by_role("button", name="Cancel").click()
+    # Whoever has changed their mind need not wait for it. In one step: the next moment others wait, and this one goes on.
+    name = rows(page).filter(has=waiting).first.evaluate(CANCELLED)
     for each in names:
         expect(row(page, each).locator("[data-state]")).to_have_text("Cancelled" if each == name else "Done")
     statuses = [answer.status for answer in answers]

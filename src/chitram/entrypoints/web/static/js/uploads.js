@@ -76,7 +76,7 @@ class Upload {
   async run() {
     const problem = this.problem();
     if (problem) return this.fail(problem, false);
-    this.part("cancel").hidden = this.part("progress").hidden = false;
+    this.part("progress").hidden = false;
     while (!this.cancelled) {
       const answer = await this.send();
       if (this.cancelled) return this.takeBack(answer);
@@ -204,6 +204,8 @@ class Queue {
 
   add(upload) {
     upload.onRetry = () => this.add(upload);
+    // Also before its turn: whoever chose too many need not watch for it.
+    upload.part("cancel").hidden = false;
     this.waiting.push(upload);
     this.next();
   }
