@@ -317,7 +317,7 @@ def test_too_many_at_once_wait_as_long_as_the_server_says_and_go_on_by_themselve
     choose(page, files(tmp_path, names))
     waiting = page.locator("[data-state]").filter(has_text=re.compile(r"^Goes on in [1-4] s$"))
     expect(waiting.first).to_be_visible()
-    # Whoever has changed their mind need not wait for it. In one step: the next moment others wait, and this one goes on.
+    # Whoever has changed their mind need not wait for it. In one step: a moment later this one goes on.
     name = rows(page).filter(has=waiting).first.evaluate(CANCELLED)
     for each in names:
         expect(row(page, each).locator("[data-state]")).to_have_text("Cancelled" if each == name else "Done")

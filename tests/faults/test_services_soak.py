@@ -57,7 +57,7 @@ def servers(tmp_path: Path, postgres: Postgres, seaweed: SeaweedFS, valkey: Valk
 
 
 def test_delete_against_upload_of_the_same_bytes(servers: list[Server], seaweed: SeaweedFS, proof):
-    operations = count(2_000, 100_000)
+    operations = count(800, 100_000)
     ledger, tally = Ledger(), Tally(operations)
     contents = pictures_of(8, count=CONTENTS)
     with ExitStack() as stack:

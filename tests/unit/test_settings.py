@@ -289,6 +289,10 @@ def test_production_refuses_a_secret_that_everybody_knows(monkeypatch):
         load_settings()
     monkeypatch.setenv("MINIO_SECRET_KEY", GOOD_SECRET)
     assert load_settings().storage.backend == "minio"
+    # Where it opens nothing it may be anything.
+    monkeypatch.setenv("MINIO_SECRET_KEY", "minioadmin")
+    monkeypatch.setenv("STORAGE_BACKEND", "local")
+    assert load_settings().storage.backend == "local"
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,9 @@ def _store_problems(settings: Settings) -> list[str]:
 
 def _published_secrets(settings: Settings) -> list[str]:
     """Services that anybody who gets near them can use."""
+    storage = settings.storage
     given = {
-        "MINIO_SECRET_KEY": _text(settings.storage.minio_secret_key),
+        "MINIO_SECRET_KEY": _text(storage.minio_secret_key) if storage.backend == "minio" else "",
         "DATABASE_URL": _password(settings.database.url),
         "REDIS_URL": _password(settings.redis.url),
         "REDIS_PASSWORD": _text(settings.redis.password),

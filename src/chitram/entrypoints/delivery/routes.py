@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from chitram.domain.errors import ValidationFailed
 from chitram.domain.images import is_image_id
 from chitram.domain.media import DEFAULT_THUMBNAIL_SIZE, FORMATS, THUMBNAIL_SIZES
-from chitram.entrypoints.support.links import IMAGES_PATH
+from chitram.entrypoints.support.links import IMAGES_PATH, SHORT_PATH
 
 Kind = Literal["metadata", "file", "thumbnail"]
 
@@ -15,8 +15,6 @@ TEMPLATES: Mapping[Kind, str] = {
     "file": f"{IMAGES_PATH}{{image_id}}/file",
     "thumbnail": f"{IMAGES_PATH}{{image_id}}/thumbnail",
 }
-#: Addresses to be passed on: `/i/{id}.{ext}` for the original, `/i/{id}/{size}.{ext}` for a thumbnail.
-SHORT_PATH = "/i/"
 METHODS = ("GET", "HEAD")
 
 _KINDS: Mapping[str, Kind] = {"file": "file", "thumbnail": "thumbnail"}

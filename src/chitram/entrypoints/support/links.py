@@ -7,6 +7,9 @@ from chitram.domain.media import DEFAULT_THUMBNAIL_SIZE, THUMBNAIL_SIZES
 from chitram.entrypoints.support.asgi import HOST, Scope
 
 IMAGES_PATH = "/api/v1/images/"
+#: Addresses to be passed on: `/i/{id}.{ext}` for the original, `/i/{id}/{size}.{ext}` for a thumbnail.
+SHORT_PATH = "/i/"
+PAGE_PATH = "/image/"
 
 
 @dataclass(frozen=True, slots=True)

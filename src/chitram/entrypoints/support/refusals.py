@@ -7,7 +7,7 @@ from chitram.domain.audit import AuditAction, AuditEvent
 from chitram.domain.errors import ChitramError
 from chitram.domain.images import is_image_id
 from chitram.entrypoints.support.asgi import CLIENT, ROUTE, VIEWER, Scope, header_map
-from chitram.entrypoints.support.links import IMAGES_PATH
+from chitram.entrypoints.support.links import IMAGES_PATH, PAGE_PATH, SHORT_PATH
 from chitram.ports.audit import Audit
 
 #: Codes of what was asked for by somebody who may not have it.
@@ -18,7 +18,7 @@ RECORDED_WITH_CREDENTIALS = frozenset({"UNAUTHORIZED", "TOKEN_EXPIRED"})
 #: or a delete token. Everybody else follows dead links every day.
 RECORDED_OF_KNOWN = frozenset({"IMAGE_NOT_FOUND"})
 #: What image ids stand behind.
-_BEFORE_IDS = (IMAGES_PATH, "/image/", "/i/")
+_BEFORE_IDS = (IMAGES_PATH, PAGE_PATH, SHORT_PATH)
 
 
 def record_refusal(scope: Scope, error: ChitramError, *, audit: Audit) -> None:

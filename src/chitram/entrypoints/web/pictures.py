@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from chitram.domain.images import ImageRecord, Visibility
 from chitram.domain.media import FORMATS, THUMBNAIL_SIZES, describe_formats
+from chitram.entrypoints.support.links import PAGE_PATH, SHORT_PATH
 from chitram.entrypoints.support.representations import timestamp
 from chitram.entrypoints.web.catalogue import Catalogue
 from chitram.settings import MEBIBYTE, UploadSettings
@@ -100,18 +101,18 @@ def links(name: str, *, page: str, url: str) -> list[dict[str, str]]:
 
 def page_path(record: ImageRecord) -> str:
     """The page of an image."""
-    return f"/image/{record.image.id}"
+    return f"{PAGE_PATH}{record.image.id}"
 
 
 def original_path(record: ImageRecord) -> str:
     """The bytes of an image under their short address, with the content version."""
-    return f"/i/{record.image.id}.{FORMATS[record.blob.content_type].extension}?v={record.version}"
+    return f"{SHORT_PATH}{record.image.id}.{FORMATS[record.blob.content_type].extension}?v={record.version}"
 
 
 def thumbnail_path(record: ImageRecord, size: int) -> str:
     """A thumbnail under its short address, with the content version."""
     extension = FORMATS[record.blob.thumbnail_type or "image/jpeg"].extension
-    return f"/i/{record.image.id}/{size}.{extension}?v={record.version}"
+    return f"{SHORT_PATH}{record.image.id}/{size}.{extension}?v={record.version}"
 
 
 def day(moment: datetime, *, texts: Catalogue) -> str:
