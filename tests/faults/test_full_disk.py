@@ -54,9 +54,12 @@ def fill(client: httpx.Client, ledger: Ledger, *, size: int, dice: random.Random
 
 
 def settled(disk: Disk) -> dict[str, Any]:
-    """The census once the collector is between two rounds; what it says after a while is final."""
+    """The census once the collector and jobs are between two rounds; what it says after a while is final."""
     deadline = time.monotonic() + 10
-    while (found := disk.census(disk.inside / "data"))["violations"] and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        found = disk.census(disk.inside / "data")
+        if not found["violations"] and not found["orphans"]:
+            break
         time.sleep(0.1)
     return found
 

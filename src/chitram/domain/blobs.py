@@ -106,3 +106,7 @@ class Blob:
     @property
     def thumbnail_ready(self) -> bool:
         return self.pipeline_version > 0
+
+    def is_kept_as(self, current: "Blob | None") -> bool:
+        """Whether its row, `current` as of now, still stands for the same object: not erased, nor healed by another."""
+        return current is not None and current.state is not BlobState.ERASING and current.generation == self.generation

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from chitram.domain.blobs import Blob, BlobState, thumbnail_key, thumbnail_keys
+from chitram.domain.blobs import Blob, BlobState, thumbnail_key, thumbnail_keys, thumbnail_prefix
 from chitram.domain.errors import ChitramError, InvalidFileFormat, InvalidReason, StorageUnavailable, ThumbnailNotReady
 from chitram.domain.images import ImageRecord
 from chitram.domain.jobs import JobKind, NewJob, render_key
@@ -129,11 +129,22 @@ class Thumbnails:
 
     async def _render(self, blob: Blob) -> Mapping[int, bytes]:
         rendered = await self._decode(blob)
-        keys = thumbnail_keys(blob.key).items()
-        await asyncio.gather(*(self._blobs.put_disposable(key, rendered.thumbnails[size]) for size, key in keys))
+        await self._put(blob, rendered)
         if blob.pipeline_version != PIPELINE_VERSION:
             await self._record_rendered(blob, rendered)
         return rendered.thumbnails
+
+    async def _put(self, blob: Blob, rendered: Rendered) -> None:
+        """Put the thumbnails, or none where the blob was collected or healed meanwhile. Raises what a put raised."""
+        puts = [self._blobs.put_disposable(key, rendered.thumbnails[s]) for s, key in thumbnail_keys(blob.key).items()]
+        results = await asyncio.gather(*puts, return_exceptions=True)
+        async with self._database.read() as repositories:
+            current = await repositories.blobs.get(blob.id)
+        if not blob.is_kept_as(current):
+            await self._blobs.erase_prefix(thumbnail_prefix(blob.key))
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def _decode(self, blob: Blob) -> Rendered:
         original = await self._blobs.open(blob.key) if blob.corrupt_at is None else None

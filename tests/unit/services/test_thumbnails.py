@@ -8,7 +8,7 @@ import pytest
 
 from chitram.domain.access import ANONYMOUS
 from chitram.domain.blobs import thumbnail_key
-from chitram.domain.errors import InvalidFileFormat, InvalidReason, StorageUnavailable, ThumbnailNotReady
+from chitram.domain.errors import InvalidFileFormat, InvalidReason, StorageFull, StorageUnavailable, ThumbnailNotReady
 from chitram.domain.jobs import JobState
 from chitram.domain.media import PIPELINE_VERSION
 from chitram.services import thumbnails
@@ -156,6 +156,30 @@ class TestRender:
         assert await rows(home) == []
         home.clock.advance(timedelta(days=30_000))
         await home.application.collector.erase_orphans()
+        assert home.objects() == set()
+
+    async def test_a_blob_that_vanishes_during_the_decode_gets_no_thumbnails(self, home):
+        kept = await home.upload(PHOTO)
+
+        async def vanish():
+            await delete(home, kept)
+            assert await collect(home) == 1
+
+        home.foundation.blobs.before["put_disposable"].append(vanish)
+        await home.application.thumbnails.render(blob_id=kept.record.blob.id)
+        assert await rows(home) == []
+        assert home.objects() == set()
+
+    async def test_thumbnails_of_which_one_found_no_room_go_with_a_blob_that_vanishes(self, home):
+        kept = await home.upload(PHOTO)
+
+        async def vanish():
+            await delete(home, kept)
+            assert await collect(home) == 1
+
+        home.foundation.blobs.before["put_disposable"] += [vanish, failing(StorageFull())]
+        with pytest.raises(StorageFull):
+            await home.application.thumbnails.render(blob_id=kept.record.blob.id)
         assert home.objects() == set()
 
     async def test_a_store_that_fails_is_worth_another_try(self, home):

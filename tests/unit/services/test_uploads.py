@@ -343,6 +343,21 @@ class TestBackground:
         assert blob.pipeline_version == PIPELINE_VERSION
         await settled(home)
 
+    async def test_thumbnails_for_a_blob_that_vanishes_meanwhile_go_with_it(self, home, tmp_path):
+        first = await home.upload(PHOTO)
+
+        async def vanish():
+            await delete(home, first)
+            assert await collect(home) == 1
+
+        inline = Settings(app=AppSettings(env="test", data_dir=tmp_path))
+        async with house(tmp_path, settings=inline, clock=home.clock, arrange=interpose) as second:
+            second.foundation.blobs.before["put_disposable"].append(vanish)
+            kept = await second.upload(PHOTO)
+            assert kept.record.blob.id != first.record.blob.id
+            assert await served(second, kept) == PHOTO
+        assert consistent(home.objects(), await rows(home))
+
     async def test_an_inline_upload_adds_the_thumbnails_that_were_promised(self, home, tmp_path):
         first = await home.upload(PHOTO)
         found = await home.application.images.find(first.record.image.id, viewer=holder(first))

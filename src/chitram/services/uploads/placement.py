@@ -44,7 +44,7 @@ class Placement:
                 # Whether somebody here has these bytes is nobody's business: a hit takes as long as a put.
                 await asyncio.sleep(self._usual_put)
                 lacking = known.pipeline_version < PIPELINE_VERSION
-                added = lacking and await self._put_thumbnails(known.key, rendered)
+                added = lacking and await self._add_thumbnails(known, rendered)
                 return Kept(known, None, thumbnails_added=added)
         fresh = replace(new, generation=self._identifiers.generation())
         return Kept(known, fresh, thumbnails_added=await self._put_fresh(fresh.key, stored, rendered))
@@ -72,6 +72,15 @@ class Placement:
                 raise outcome
         self._usual_put += (self._clock.monotonic() - begun - self._usual_put) / 8
         return thumbnails is True
+
+    async def _add_thumbnails(self, known: Blob, rendered: Rendered | None) -> bool:
+        """Put the thumbnails that `known` lacks, or none where it was collected meanwhile; whether they are there."""
+        added = await self._put_thumbnails(known.key, rendered)
+        async with self._database.read() as repositories:
+            current = await repositories.blobs.get(known.id)
+        if not known.is_kept_as(current):
+            await self._blobs.erase_prefix(thumbnail_prefix(known.key))
+        return added
 
     async def _put_thumbnails(self, key: str, rendered: Rendered | None) -> bool:
         """Whether all thumbnails are stored. Ones that cannot be are left to a job: they never cost the original."""
