@@ -86,6 +86,7 @@ def constant_list() -> App:
         "eager": EAGER,
         "user": None,
         "registration": "open",
+        "read_only": False,
         "csrf_token": "",
         "current": "home",
         "notices": (),

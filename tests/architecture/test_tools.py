@@ -1,12 +1,15 @@
 """The project's own tools: packages are asked for, benchmarks found, proofs collected, left-over processes caught."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from benchmarks import __main__ as benchmarks
+from benchmarks.peers import gallery
 
 from tests.architecture.sources import ROOT
 from tests.counts import count
@@ -76,6 +79,18 @@ def test_every_benchmark_is_listed(capsys: pytest.CaptureFixture[str]):
     cases = benchmarks.discover()
     assert cases
     assert [name for name, summary in cases.items() if not summary or f"{name:<16} {summary}" not in listed] == []
+
+
+async def test_the_limit_of_the_gallery_is_our_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It renders the server's own template, which may have come to need more."""
+    with sqlite3.connect(tmp_path / "images.db") as connection:
+        connection.execute("CREATE TABLE images (id TEXT, created_at INTEGER)")
+        connection.executemany("INSERT INTO images VALUES (?, ?)", [("older", 1), ("newer", 2)])
+    monkeypatch.setenv(gallery.DATABASE, str(tmp_path / "images.db"))
+    transport = httpx.ASGITransport(gallery.constant_list())  # type: ignore[arg-type] - a narrower scope than httpx's
+    async with httpx.AsyncClient(transport=transport, base_url="http://benchmark") as client:
+        page = (await client.get("/")).raise_for_status().text
+    assert page.index("/image/newer") < page.index("/image/older")
 
 
 def test_an_unknown_benchmark_is_an_error(capsys: pytest.CaptureFixture[str]):
