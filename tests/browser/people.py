@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import Error as BrowserError
 
 from tests.factories.pictures import jpeg
 from tests.faults.people import AUTH, PASSWORD, Person
@@ -19,27 +20,33 @@ SIZES = {"phone": (375, 812), "tablet": (768, 1024), "desktop": (1440, 900)}
 _STATUS_REPORT = "Failed to load resource: the server responded with a status of"
 
 #: How long something may take to become true on a loaded machine, in milliseconds.
-PATIENCE = 20_000
+PATIENCE = 60_000
 
 expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
 class Visitor:
-    """Somebody with a browser window of their own. `complaints` is what their pages said on the console.
+    """Somebody with a browser window of their own.
 
-    Complaints are errors and warnings of scripts and of the content security policy, uncaught exceptions, and
-    requests to other hosts; a test that expects none is told so when its window closes.
+    `complaints` are what their pages said on the console: errors and warnings of scripts and of the content security
+    policy, uncaught exceptions, and requests to other hosts; a test that expects none is told so when its window
+    closes. `unanswered` are the requests of their pages that have not ended yet.
     """
 
     page: Page
     url: str
     person: Person | None = None
     complaints: list[str] = field(default_factory=list)
+    unanswered: list[Request] = field(default_factory=list)
 
     def open(self, path: str) -> Page:
-        """Go to a page of the server."""
-        self.page.goto(f"{self.url}{path}")
+        """Go to a page of the server. If it never loads, the error says what it still waits for."""
+        try:
+            self.page.goto(f"{self.url}{path}")
+        except BrowserError as error:
+            error.add_note(f"unanswered: {[request.url for request in self.unanswered]}")
+            raise
         return self.page
 
     @property
@@ -52,12 +59,19 @@ class Visitor:
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
         page.on("request", self._request)
+        page.on("requestfinished", self._answered)
+        page.on("requestfailed", self._answered)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not message.text.startswith(_STATUS_REPORT):
             self.complaints.append(f"{message.type}: {message.text}")
 
+    def _answered(self, request: Request) -> None:
+        if request in self.unanswered:
+            self.unanswered.remove(request)
+
     def _request(self, request: Request) -> None:
+        self.unanswered.append(request)
         if not request.url.startswith((self.url, "data:", "blob:", "about:")):
             self.complaints.append(f"request to {request.url}")
 

@@ -313,15 +313,16 @@ class TestRaces:
     async def test_the_same_bytes_at_once_are_recorded_once_and_both_find_them(self, own, database):
         async with own.open(patience=UNHURRIED) as other:
 
-            async def record(database: SqlDatabase) -> tuple[bool, int]:
+            async def record(database: SqlDatabase, generation: str) -> tuple[bool, int]:
+                blob = new_blob(generation=generation)
                 async with database.begin() as work:
-                    assert await work.blobs.take(new_blob().sha256) is None
+                    assert await work.blobs.take(blob.sha256) is None
                     await asyncio.sleep(0.1)
-                    made = await work.blobs.add(new_blob(), pipeline_version=1)
-                    found = await work.blobs.take(new_blob().sha256)
+                    made = await work.blobs.add(blob, pipeline_version=1)
+                    found = await work.blobs.take(blob.sha256)
                     return made is not None, found.id
 
-            outcomes = await asyncio.gather(record(database), record(other))
+            outcomes = await asyncio.gather(record(database, "0" * 12), record(other, "1" * 12))
         assert sorted(made for made, _ in outcomes) == [False, True]
         assert len({blob_id for _, blob_id in outcomes}) == 1
 

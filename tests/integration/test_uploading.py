@@ -264,6 +264,7 @@ class TestDigests:
         body, headers = form(photo())
         answer = await client.post(UPLOAD, content=body, headers=headers | {field: digest(b"something else")})
         assert (answer.status_code, code(answer)) == (422, "CHECKSUM_MISMATCH")
+        assert answer.json()["detail"]["details"] == {"field": field.lower()}
         assert home.objects() == set()
 
     @pytest.mark.parametrize(
@@ -274,6 +275,7 @@ class TestDigests:
         body, headers = form(photo())
         answer = await client.post(UPLOAD, content=body, headers=headers | {field: make(b"something else")})
         assert (answer.status_code, code(answer)) == (422, "CHECKSUM_MISMATCH")
+        assert answer.json()["detail"]["details"] == {"field": field.lower()}
         assert home.objects() == set()
 
     @pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"])

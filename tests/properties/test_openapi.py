@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis.checks import load_all_checks
@@ -158,23 +158,31 @@ def test_what_follows_from_an_upload_is_answered_as_described(server, proof):
     """Walks along the links of the document: an upload, then whatever its answer leads to, in any order."""
     seen: Counter[tuple[str, str, int]] = Counter()
 
-    class Walk(SCHEMA.as_state_machine()):  # type: ignore[misc]  # a class that is made at run time
-        def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, Any]:
-            return {"base_url": server.url}
+    def walks() -> Any:
+        class Walk(SCHEMA.as_state_machine()):  # type: ignore[misc]  # a class that is made at run time
+            def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, Any]:
+                return {"base_url": server.url}
 
-        def validate_response(self, response: Any, case: schemathesis.Case, **keywords: Any) -> None:
-            seen[case.method, case.operation.path, response.status_code] += 1
-            case.validate_response(
-                response, excluded_checks=excluded(case), transport_kwargs=keywords, recorder=self.recorder
-            )
+            def validate_response(self, response: Any, case: schemathesis.Case, **keywords: Any) -> None:
+                seen[case.method, case.operation.path, response.status_code] += 1
+                case.validate_response(
+                    response, excluded_checks=excluded(case), transport_kwargs=keywords, recorder=self.recorder
+                )
 
-    for _ in range(count(1, 30)):
+        return Walk
+
+    created = followed = 0
+    for number in range(count(12, 30)):
         # The server remembers what earlier walks did (a second account of an e-mail is refused), so that the same
-        # choices can lead elsewhere, which ends a round of walks: many short rounds instead of a long one.
+        # choices can lead elsewhere, which ends a round of walks, perhaps its first: many short rounds, each with
+        # choices of its own, instead of a long one.
+        round_of_walks = walks() if SOAK else seed(number)(walks())
         with contextlib.suppress(FlakyStrategyDefinition):
-            Walk.run(settings=settings(max_examples=15, stateful_step_count=12, **BOUNDED))
-    created = seen["POST", "/api/v1/images/upload", 201]
-    followed = sum(seen[key] for key in seen if "{image_id}" in key[1] and key[2] in (200, 204))
+            round_of_walks.run(settings=settings(max_examples=15, stateful_step_count=12, **BOUNDED))
+        created = seen["POST", "/api/v1/images/upload", 201]
+        followed = sum(seen[key] for key in seen if "{image_id}" in key[1] and key[2] in (200, 204))
+        if not SOAK and created >= 5 and followed >= 3 * created:
+            break
     assert created
     assert followed > created
     proof.record("The description of the API is true", "requests along its links, answered as described", seen.total())

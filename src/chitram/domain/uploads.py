@@ -7,14 +7,22 @@ from chitram.domain.images import ImageRecord, Visibility
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredDigest:
+    """The SHA-256, hex, that the bytes of the file as sent have, as a header field says."""
+
+    field: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class UploadDetails:
-    """What the client said about its file. `declared_sha256` is of the bytes as sent, hex; `owner` is what
-    the account acts with that it goes into, None for a stranger's.
+    """What the client said about its file. `owner` is what the account acts with that it goes into, None for a
+    stranger's.
     """
 
     filename: str | None = None
     declared_type: str | None = None
-    declared_sha256: str | None = None
+    declared_digest: DeclaredDigest | None = None
     visibility: Visibility | None = None
     owner: Credential | None = None
 

@@ -17,7 +17,7 @@ from chitram.domain.errors import (
 )
 from chitram.domain.images import Visibility
 from chitram.domain.media import PIPELINE_VERSION
-from chitram.domain.uploads import UploadDetails
+from chitram.domain.uploads import DeclaredDigest, UploadDetails
 from chitram.services.uploads.use_case import ATTEMPTS
 from chitram.settings import AppSettings, Settings, UploadSettings
 from tests.factories import pictures
@@ -63,7 +63,7 @@ class TestKeeping:
         ("data", "details", "error"),
         [
             (b"", UploadDetails(), InvalidRequest),
-            (PHOTO, UploadDetails(declared_sha256="0" * 64), ChecksumMismatch),
+            (PHOTO, UploadDetails(declared_digest=DeclaredDigest("digest", "0" * 64)), ChecksumMismatch),
             (PHOTO, UploadDetails(declared_type="text/html"), InvalidFileFormat),
             (b"GIF89a", UploadDetails(), InvalidFileFormat),
         ],

@@ -14,6 +14,7 @@ from chitram.domain.errors import (
     RequestTimeout,
     ValidationFailed,
 )
+from chitram.domain.uploads import DeclaredDigest
 from chitram.entrypoints.support.body import ClientDisconnected, Pace, RequestBody
 from chitram.entrypoints.support.multipart import MAX_FIELD_BYTES, MAX_FIELDS, MAX_OVERHEAD, UploadForm
 from tests.unit.support.asgi_client import body_messages
@@ -62,7 +63,7 @@ async def test_a_form_with_fields_on_both_sides(size):
     assert upload.filename == "చి.jpg"
     assert upload.declared_type == "image/jpeg"
     assert upload.fields == {"visibility": "public", "title": "é"}
-    assert upload.declared_sha256 is None
+    assert upload.declared_digest is None
 
 
 @settings(max_examples=60, deadline=None)
@@ -249,7 +250,8 @@ async def test_digests_of_the_file_are_handed_on():
     await read(by_request)
     in_part = form_of(form(file_part(b"data", f"Content-Digest: {digest_of(b'data')}")))
     await read(in_part)
-    assert by_request.declared_sha256 == in_part.declared_sha256 == expected
+    assert by_request.declared_digest == DeclaredDigest("repr-digest", expected)
+    assert in_part.declared_digest == DeclaredDigest("content-digest", expected)
     with pytest.raises(ChecksumMismatch):
         await read(
             form_of(form(file_part(b"data", f"content-digest: {digest_of(b'x')}")), repr_digest=digest_of(b"data"))
@@ -261,13 +263,13 @@ async def test_a_digest_of_the_request_may_be_of_its_body_or_of_its_file():
     for digest in (digest_of(body), digest_of(b"data")):
         upload = form_of(body, repr_digest=digest)
         await read(upload)
-        assert upload.declared_sha256 == hashlib.sha256(b"data").hexdigest()
+        assert upload.declared_digest.sha256 == hashlib.sha256(b"data").hexdigest()
     plain = form(file_part())
     of_body, of_neither = form_of(plain, repr_digest=digest_of(plain)), form_of(plain, repr_digest=digest_of(b"x"))
     await read(of_body)
-    assert of_body.declared_sha256 is None
+    assert of_body.declared_digest is None
     await read(of_neither)
-    assert of_neither.declared_sha256 == hashlib.sha256(b"x").hexdigest()
+    assert of_neither.declared_digest.sha256 == hashlib.sha256(b"x").hexdigest()
 
 
 async def test_the_older_fields_are_checked_too():
@@ -275,7 +277,7 @@ async def test_the_older_fields_are_checked_too():
     assert await read(form_of(body, size=100, content_md5=md5_of(body), digest=older_digest_of(body)))
     of_file = form_of(body, size=100, digest=older_digest_of(b"x" * 5000))
     await read(of_file)
-    assert of_file.declared_sha256 == hashlib.sha256(b"x" * 5000).hexdigest()
+    assert of_file.declared_digest.sha256 == hashlib.sha256(b"x" * 5000).hexdigest()
     with pytest.raises(ChecksumMismatch):
         await read(form_of(body, content_md5=md5_of(b"x" * 5000)))
     for malformed in ({"content_md5": "abc"}, {"digest": "sha-256"}):
@@ -288,7 +290,7 @@ async def test_the_older_fields_of_the_part_are_about_the_file(size):
     heads = f"content-md5: {md5_of(b'data')}", f"Digest: unixsum=1,{older_digest_of(b'data')}"
     upload = form_of(form(file_part(b"data", *heads)), size=size)
     assert await read(upload) == b"data"
-    assert upload.declared_sha256 == hashlib.sha256(b"data").hexdigest()
+    assert upload.declared_digest.sha256 == hashlib.sha256(b"data").hexdigest()
     with pytest.raises(ChecksumMismatch):
         await read(form_of(form(file_part(b"data", f"Content-MD5: {md5_of(b'x')}")), size=size))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chitram.domain.errors import ChecksumMismatch, InvalidRequest
+from chitram.domain.uploads import DeclaredDigest
 
 #: The algorithm whose hash of the file others keep anyway.
 SHA256 = "sha256"
@@ -103,8 +104,8 @@ class DeclaredDigests:
         """The next piece of the file."""
         self._file.update(piece)
 
-    def judge(self) -> str | None:
-        """The SHA-256, hex, that the file still has to have, None for any; all else has been compared.
+    def judge(self) -> DeclaredDigest | None:
+        """The SHA-256 that the file still has to have, None for any; all else has been compared.
 
         ChecksumMismatch, with the name of the field.
         """
@@ -115,10 +116,13 @@ class DeclaredDigests:
         meant = [claim for claim in self._of_either if claim.digest != body[claim.algorithm]]
         # The file's SHA-256 is compared by whoever keeps the file; here its claims have to be of one mind.
         file = self._file.digests()
+        declared = None
         for claim in (*self._of_file, *meant):
             if claim.digest != file.setdefault(claim.algorithm, claim.digest):
                 raise ChecksumMismatch(details={"field": claim.field})
-        return file.get(SHA256)
+            if claim.algorithm == SHA256:
+                declared = DeclaredDigest(claim.field, claim.digest)
+        return declared
 
 
 class _Hashes:

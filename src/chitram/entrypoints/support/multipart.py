@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 from multipart import MultipartError, PushMultipartParser, parse_options_header  # type: ignore[import-untyped]
 
 from chitram.domain.errors import FileTooLarge, InvalidRequest, ValidationFailed
+from chitram.domain.uploads import DeclaredDigest
 from chitram.entrypoints.support.digests import DeclaredDigests
 
 FILE_FIELD = "file"
@@ -45,13 +46,13 @@ class UploadForm:
     """One form with one file.
 
     `await open_file()`, then `file_chunks()` to its end; then all is known: `filename` (as sent, not cleaned),
-    `declared_type`, `declared_sha256` (hex, of the file), and `fields`, those before and those after the file.
+    `declared_type`, `declared_digest` (of the file), and `fields`, those before and those after the file.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], *, headers: Mapping[bytes, bytes], max_file_size: int) -> None:
         self.filename: str | None = None
         self.declared_type: str | None = None
-        self.declared_sha256: str | None = None
+        self.declared_digest: DeclaredDigest | None = None
         self.fields: dict[str, str] = {}
         self._chunks = chunks
         self._headers = headers
@@ -98,7 +99,7 @@ class UploadForm:
         # However the bytes were cut into chunks: what came after the file is known to be none of it now.
         if self._received - self._file_bytes > MAX_OVERHEAD:
             raise _too_much_beside()
-        self.declared_sha256 = self._digests.judge()
+        self.declared_digest = self._digests.judge()
 
     def _check_head(self) -> None:
         encoding = self._headers.get(b"content-encoding", b"identity").strip().lower()

@@ -57,7 +57,7 @@ async def _receive(request: Request, viewer: Viewer, *, key: IdempotencyKey | No
         details = UploadDetails(
             filename=form.filename,
             declared_type=form.declared_type,
-            declared_sha256=form.declared_sha256,
+            declared_digest=form.declared_digest,
             visibility=_visibility(form.fields.get("visibility"), viewer),
             owner=viewer.credential,
         )

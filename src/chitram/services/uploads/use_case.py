@@ -150,8 +150,9 @@ class Uploads:
     def _check_declarations(self, staged: StagedFile, details: UploadDetails) -> None:
         if staged.size == 0:
             raise InvalidRequest("The file is empty.", problem="empty_file")
-        if details.declared_sha256 is not None and details.declared_sha256 != staged.sha256:
-            raise ChecksumMismatch
+        declared = details.declared_digest
+        if declared is not None and declared.sha256 != staged.sha256:
+            raise ChecksumMismatch(details={"field": declared.field})
         if not is_acceptable_declaration(details.declared_type):
             formats = describe_formats(self._policy.budget.content_types)
             raise InvalidFileFormat(
