@@ -8,6 +8,7 @@ import structlog
 from chitram.domain.audit import AuditAction
 from chitram.domain.errors import StorageUnavailable
 from tests.factories.accounts import AUTH, OWN_PAGE, PASSWORD, USERS, api_token, bearer, browser_signed_in, signed_up
+from tests.factories.rows import new_image
 from tests.integration.requests import IMAGES, UNKNOWN, UPLOAD, photo, token, uploaded
 
 REFUSED = AuditAction.ACCESS_REFUSED
@@ -45,6 +46,25 @@ async def test_the_life_of_an_account(client, home):
     text = repr(home.audit.events)
     for hidden in (PASSWORD, ada.token, secret, image["delete_token"], csrf):
         assert hidden not in text
+
+
+@pytest.mark.parametrize(("images", "gone"), [("delete", 250), ("keep", 1)])
+async def test_every_image_that_goes_with_its_account(client, home, images, gone):
+    ada = await signed_up(client)
+    first = await uploaded(client, headers=ada.bearer, fields={"visibility": "private"})
+    async with home.foundation.database.begin() as work:
+        blob_id = (await work.images.get(first["id"])).blob.id
+        for number in range(249):
+            await work.images.add(new_image(number, blob_id=blob_id, owner_id=ada.id))
+    home.audit.events.clear()
+    await client.request("DELETE", USERS, json={"password": PASSWORD, "images": images}, headers=ada.bearer)
+    assert home.audit.events[0].action is AuditAction.ACCOUNT_DELETE
+    deleted = home.audit.events[1:]
+    assert {(event.action, event.actor, event.address) for event in deleted} == {
+        (AuditAction.IMAGE_DELETE, ada.id, "192.0.2.7")
+    }
+    assert first["id"] in {event.subject for event in deleted}
+    assert len({event.subject for event in deleted}) == len(deleted) == gone
 
 
 async def test_wrong_passwords(client, home):

@@ -337,7 +337,8 @@ class TestMetrics:
             image = await uploaded(client)
             path = f"{IMAGES}/{image['id']}"
             unknown = ("/nowhere/at/all", f"{IMAGES}/{UNKNOWN}/file")
-            for address in (image["url"], image["thumbnail_url"], path, f"{path}/checksum", "/health", *unknown):
+            beside = ("/health", "/openapi.json", "/docs")
+            for address in (image["url"], image["thumbnail_url"], path, f"{path}/checksum", *beside, *unknown):
                 await client.get(address)
             await client.request("BREW", "/health")
             await client.head(f"{path}/checksum")
@@ -349,7 +350,7 @@ class TestMetrics:
         assert image["id"] not in text
         assert "/nowhere" not in text
         routes = set(re.findall(r'route="([^"]*)"', text))
-        assert {"unmatched", f"{IMAGES}/{{image_id}}/file", f"{IMAGES}/{{image_id}}", UPLOAD, "/health"} <= routes
+        assert {"unmatched", f"{IMAGES}/{{image_id}}/file", f"{IMAGES}/{{image_id}}", UPLOAD, *beside} <= routes
         assert all("{" in route or UNKNOWN not in route for route in routes)
         assert 'method="OTHER"' in text
         assert f'{{method="HEAD",route="{IMAGES}/{{image_id}}/checksum",status="200"}} 1.0' in text

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from chitram.domain.audit import AuditAction
 from chitram.settings import AppSettings, LimitSettings, Settings, StorageSettings, UploadSettings
+from tests.factories.accounts import AUTH
 from tests.factories.applications import house
 from tests.integration.requests import IMAGES, UPLOAD, code, form, photo, post, token, uploaded
 from tests.integration.standing import EMBEDDED
@@ -79,6 +81,19 @@ class TestRate:
         assert (answer.status_code, code(answer)) == (429, "RATE_LIMIT_EXCEEDED")
         assert int(answer.headers["retry-after"]) > 0
         assert (await post(client)).status_code == 201
+
+    async def test_attempts_that_it_stops_are_on_record_and_uploads_are_not(self, client, home):
+        image = await uploaded(client)
+        for _ in range(80):
+            await post(client)
+            await client.post(f"{AUTH}/login", json={"email": "ann@example.org", "password": "not the password"})
+            await client.delete(f"{IMAGES}/{image['id']}", headers={"X-Delete-Token": "wrong"})
+        limited = [event for event in home.audit.events if event.refusal == "RATE_LIMIT_EXCEEDED"]
+        assert {(event.action, event.subject, event.details["route"]) for event in limited} == {
+            (AuditAction.ACCESS_REFUSED, None, f"{AUTH}/login"),
+            (AuditAction.ACCESS_REFUSED, image["id"], f"{IMAGES}/{{image_id}}"),
+        }
+        assert {event.address for event in limited} == {"192.0.2.7"}
 
     async def test_off(self, tmp_path):
         settings = Settings(app=AppSettings(env="test", data_dir=tmp_path), limits=LimitSettings(enabled=False))

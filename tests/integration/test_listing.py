@@ -9,7 +9,7 @@ import pytest
 from chitram.domain.images import Visibility
 from chitram.domain.uploads import UploadDetails
 from tests.factories import pictures
-from tests.integration.requests import IMAGES, code, photo, token, uploaded
+from tests.integration.requests import IMAGES, UNKNOWN, code, photo, token, uploaded
 
 PUBLIC = {"visibility": "public"}
 
@@ -142,6 +142,11 @@ class TestSimilar:
         image = await uploaded(client)
         answer = await client.get(f"{IMAGES}/{image['id']}/similar", params={"distance": distance})
         assert answer.status_code == status
+
+    async def test_what_is_not_there_is_said_before_what_is_wrong(self, client):
+        image = await uploaded(client)
+        assert (await client.get(f"{IMAGES}/{image['id']}/similar?distance=17")).status_code == 422
+        assert (await client.get(f"{IMAGES}/{UNKNOWN}/similar?distance=17")).status_code == 404
 
     async def test_a_deleted_one_is_gone_from_it(self, client):
         image, other = await uploaded(client), await uploaded(client, fields=PUBLIC)

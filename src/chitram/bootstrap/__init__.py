@@ -15,6 +15,7 @@ from chitram.bootstrap.preparation import (
     migrate_schema,
     prepare,
     require_current_schema,
+    require_revision,
     schema_revision,
 )
 from chitram.bootstrap.stores import direct_links
@@ -38,6 +39,7 @@ __all__ = [
     "migrate_schema",
     "operating",
     "prepare",
+    "require_revision",
     "running",
     "schema_revision",
     "wire",

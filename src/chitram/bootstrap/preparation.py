@@ -66,6 +66,12 @@ def _require_file(settings: Settings) -> None:
         )
 
 
+def require_revision(revision: str, *, option: str) -> None:
+    """StartupError, which blames `option`, unless the schema can be brought down to what begins so."""
+    if revision != "base" and not any(known.startswith(revision) for known in migrate.revisions()):
+        raise StartupError(f"{option}: {revision} is no revision; there are base, {', '.join(migrate.revisions())}")
+
+
 def require_known_revision(revision: str, *, version: str) -> None:
     """StartupError when a schema is of a newer version of the program, `version`, than this one."""
     if not migrate.is_known(revision):

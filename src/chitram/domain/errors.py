@@ -101,7 +101,7 @@ class FileTooLarge(ChitramError):
     @classmethod
     def than(cls, max_bytes: int) -> Self:
         """A file of more than `max_bytes`."""
-        most = f"{max_bytes / 2**20:.3g} MB" if max_bytes >= 2**20 else f"{max_bytes} bytes"
+        most = f"{max_bytes / 2**20:.3g} MiB" if max_bytes >= 2**20 else f"{max_bytes} bytes"
         return cls(f"The file is larger than the {most} that this server accepts.", details={"max_bytes": max_bytes})
 
 

@@ -170,6 +170,7 @@ class Server:
             version=__version__,
             description=DESCRIPTION,
             license_info={"name": "Apache-2.0"},
+            openapi_url=None,  # a route of ours, whose requests the metrics know by name
             docs_url=None,
             redoc_url=None,
             lifespan=self.lifespan,

@@ -1,6 +1,7 @@
 """Accounts: getting one, signing in and out, and giving it up."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -32,6 +33,8 @@ from chitram.ports.unit_of_work import Database, UnitOfWork
 
 #: Images whose records one job drops when an account is given up.
 BATCH = 5000
+#: Lines of the audit log that are written at a stretch.
+BREATH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +181,9 @@ class Accounts:
             await self._require_password(user, password)
             async with self._database.begin() as work:
                 await self._lock(work, viewer)
-                await self._clear(work, user.id, keep=images == "keep")
+                deleted = await self._clear(work, user.id, keep=images == "keep")
                 await work.users.remove(user.id)
+        await self._record_deleted(deleted, viewer)
 
     async def usage(self, viewer: Viewer) -> Usage:
         """What the viewer's account keeps, and what it may. Unauthorized; Forbidden without the scope READ."""
@@ -255,18 +259,28 @@ class Accounts:
         if await work.users.lock_signed_in(Credential(user.id, session.id)) is None:
             raise Unauthorized
 
-    async def _clear(self, work: UnitOfWork, user_id: str, *, keep: bool) -> None:
-        """Delete the account's images, or only the private ones and leave the others without an owner."""
+    async def _clear(self, work: UnitOfWork, user_id: str, *, keep: bool) -> list[str]:
+        """Delete the account's images, or only the private ones and leave the others without an owner.
+
+        The ids of those that were deleted.
+        """
         removed = await work.images.remove_owned(user_id, visibility=Visibility.PRIVATE if keep else None)
         await work.blobs.condemn_unnamed(sorted({blob_id for _, blob_id in removed}), at=self._clock.now())
-        changed = [image_id for image_id, _ in removed]
-        if keep:
-            changed += await work.images.disown(user_id)
+        deleted = [image_id for image_id, _ in removed]
+        changed = [*deleted, *(await work.images.disown(user_id) if keep else [])]
         for start in range(0, len(changed), BATCH):
             payload = {"image_ids": changed[start : start + BATCH]}
             await work.jobs.add(NewJob(JobKind.INVALIDATE, payload, run_at=self._clock.now()))
         work.after_commit(lambda: self._cache.invalidate(changed))
         work.after_commit(self._signal.wake)
+        return deleted
+
+    async def _record_deleted(self, image_ids: Sequence[str], viewer: Viewer) -> None:
+        """Put each image on record that went with its account, and let others be answered between many."""
+        for number, image_id in enumerate(image_ids, start=1):
+            self._audit.record(AuditEvent(AuditAction.IMAGE_DELETE, viewer.user_id, image_id, viewer.address))
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
 
     @contextmanager
     def _on_record(

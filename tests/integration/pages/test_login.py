@@ -69,8 +69,9 @@ class TestLogin:
         login = {"email": ada.account.email, "password": PASSWORD}
         answer = await stranger.fill_in("/login", "/login", **login)
         assert (answer.headers["location"], cookies(answer)) == ("/", ["chitram_session"])
+        assert answer.headers["cache-control"] == "no-store"
         answer = await stranger.fill_in("/", "/logout")
-        assert answer.headers["location"] == "/"
+        assert (answer.headers["location"], answer.headers["cache-control"]) == ("/", "no-store")
         assert "chitram_session" not in stranger.client.cookies
         assert "/login" in (await stranger.open("/")).links
 
@@ -169,6 +170,12 @@ class TestStaleSessions:
     async def test_of_who_logs_out_is_no_obstacle(self, left):
         answer = await left.client.post("/logout", headers=OWN_PAGE)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+    async def test_logging_out_without_a_body(self, ada):
+        answer = await ada.client.post("/logout", headers=OWN_PAGE)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert "chitram_session" not in ada.client.cookies
+        assert (await ada.client.post("/logout", content=b"x=1", headers=OWN_PAGE)).status_code == 400
 
     async def test_members_pages(self, left):
         answer = await left.client.get("/my-images")

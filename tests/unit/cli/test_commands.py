@@ -181,9 +181,15 @@ class TestMigrate:
 
     def test_a_revision_that_does_not_exist(self, chitram):
         chitram("migrate")
+        head = chitram("migrate", "--show").stdout.strip()
         result = chitram("migrate", "--down", "9999", "--yes")
         assert result.exit_code == 1
-        assert result.stderr.startswith("DATABASE_URL: ")
+        assert result.stderr.startswith("--down: 9999 is no revision; there are base, 0001")
+        assert chitram("migrate", "--down", head[:4], "--yes").stdout.strip() == head
+
+    def test_going_down_to_nothing_says_what_stays(self, chitram):
+        chitram("migrate")
+        assert "The files of images stay" in chitram("migrate", "--down", "base").stdout
 
     def test_something_else_in_place_of_the_database(self, chitram, data):
         data.mkdir()

@@ -20,6 +20,7 @@ __all__ = [
     "downgrade",
     "is_known",
     "pending",
+    "revisions",
     "upgrade",
 ]
 
@@ -76,7 +77,7 @@ def pending(url: str) -> bool:
 
 def is_known(revision: str) -> bool:
     """Whether this version of the program knows the schema of that name."""
-    return revision in _known()
+    return revision in revisions()
 
 
 def check(url: str) -> Sequence[object]:
@@ -125,12 +126,12 @@ def _revision(connection: Connection) -> str | None:
 
 def _up_to_date(connection: Connection) -> bool:
     revision = _revision(connection)
-    known = _known()
+    known = revisions()
     if revision is not None and revision not in known:
         raise SchemaNewerError(revision)
     return revision == known[-1]
 
 
-def _known() -> Sequence[str]:
+def revisions() -> Sequence[str]:
     """Every revision, the oldest first: each is the name of its script's file, and they are numbered."""
     return sorted(path.stem for path in _VERSIONS.glob("[0-9]*.py"))

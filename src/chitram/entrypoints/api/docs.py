@@ -1,9 +1,12 @@
-"""`/docs`: the API's description for people, Swagger UI served by ourselves under our own Content-Security-Policy."""
+"""The API's description: `/openapi.json` for programs; `/docs` for people, Swagger UI served by ourselves under our own
+Content-Security-Policy.
+"""
 
 import gzip
 from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from chitram.domain.errors import NotFound
 from chitram.entrypoints.support.asgi import accepts_gzip
@@ -30,6 +33,12 @@ router = APIRouter(include_in_schema=False)
 async def page(request: Request) -> Response:
     """The page."""
     return _asset(request, "index.html")
+
+
+@router.get("/openapi.json")
+async def description(request: Request) -> Response:
+    """The description."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/docs/{name}")

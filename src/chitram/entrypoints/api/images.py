@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from chitram.domain.errors import ValidationFailed
 from chitram.domain.images import MAX_DESCRIPTION, MAX_TITLE, Edit, ImageRecord, Visibility
 from chitram.domain.limits import SIMILAR, VERIFY
 from chitram.entrypoints.api.openapi import errors, request_body
@@ -172,7 +173,12 @@ async def similar(request: Request, image_id: str) -> Response:
     """Images that look like this one: public ones, and those of the account that asks."""
     viewer = await viewer_of(request)
     query = parse_query(request.scope["query_string"])
-    distance = integer_parameter(query, "distance", default=DEFAULT_DISTANCE, lowest=0, highest=MAX_DISTANCE)
+    try:
+        distance = integer_parameter(query, "distance", default=DEFAULT_DISTANCE, lowest=0, highest=MAX_DISTANCE)
+    except ValidationFailed:
+        # What somebody may not see is not there for them, whatever else is wrong.
+        await wired(request).images.find(image_id, viewer=viewer)
+        raise
     await count(request, SIMILAR, viewer=viewer)
     matches = await wired(request).images.similar(image_id, distance=distance, viewer=viewer)
     base = base_of(request)

@@ -53,7 +53,12 @@ async def read_json_or_form(request: Request, model: type[Model]) -> Model:
 
 
 async def read_pairs(request: Request, *, most: int = MAX_FORM_FIELDS) -> list[tuple[str, str]]:
-    """The fields of a URL-encoded form in their order; names may come more than once. Errors as of `read_json`."""
+    """The fields of a URL-encoded form in their order; names may come more than once. No body is a form without any.
+
+    Errors as of `read_json`.
+    """
+    if _is_bare(request):
+        return []
     if _content_type(request) != FORM:
         raise InvalidRequest("The body has to be a URL-encoded form.", details={"field": "content-type"})
     pairs = _pairs(await _read(request), most=most)
@@ -120,6 +125,13 @@ async def _read(request: Request) -> bytes:
 def _content_type(request: Request) -> str:
     kind, _ = parse_options_header(header_map(request.scope).get(b"content-type", b"").decode("latin-1"))
     return str(kind)
+
+
+def _is_bare(request: Request) -> bool:
+    """Whether the request has no body, and does not say what one would be."""
+    headers = header_map(request.scope)
+    has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+    return b"content-type" not in headers and not has_body
 
 
 def _too_large() -> FileTooLarge:

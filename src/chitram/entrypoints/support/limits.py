@@ -10,6 +10,7 @@ from chitram.domain.access import Viewer
 from chitram.domain.errors import InvalidDeleteToken, RateLimitExceeded
 from chitram.entrypoints.support.asgi import CLIENT, add_reply_headers
 from chitram.entrypoints.support.rate_limits import rate_limit_fields
+from chitram.entrypoints.support.refusals import record_limited
 from chitram.entrypoints.support.wiring import wired
 from chitram.ports.limiter import Verdict
 
@@ -25,7 +26,8 @@ async def count_attempt(request: Request, *, email: str | None = None, viewer: V
     `email` of the account that somebody wants to get into, or the `viewer` who confirms their own password.
     """
     throttle = wired(request).throttle
-    _require(request, await throttle.attempt(address=request.scope[CLIENT], email=email, viewer=viewer))
+    verdict = await throttle.attempt(address=request.scope[CLIENT], email=email, viewer=viewer)
+    _require_attempt(request, verdict)
 
 
 @asynccontextmanager
@@ -34,12 +36,18 @@ async def guessing(request: Request, viewer: Viewer) -> AsyncIterator[None]:
     throttle = wired(request).throttle
     verdict = await throttle.require_guesses(viewer)
     if not verdict.allowed:
-        _require(request, verdict)
+        _require_attempt(request, verdict)
     try:
         yield
     except InvalidDeleteToken:
         await throttle.guessed_wrong(viewer)
         raise
+
+
+def _require_attempt(request: Request, verdict: Verdict) -> None:
+    if not verdict.allowed:
+        record_limited(request.scope, audit=wired(request).audit)
+    _require(request, verdict)
 
 
 def _require(request: Request, verdict: Verdict) -> None:

@@ -191,7 +191,7 @@ def _too_much_beside() -> InvalidRequest:
 
 
 def _no_file() -> ValidationFailed:
-    message = "A file is required, sent as multipart/form-data."
+    message = "is required, sent as multipart/form-data"
     return ValidationFailed.of(FILE_FIELD, message, problem="no_file")
 
 

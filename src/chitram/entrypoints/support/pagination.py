@@ -70,4 +70,4 @@ def _mac(text: bytes, secret: bytes) -> bytes:
 
 
 def _invalid() -> ValidationFailed:
-    return ValidationFailed.of("cursor", "This cursor was not made here.")
+    return ValidationFailed.of("cursor", "was not made here")

@@ -4,7 +4,7 @@ import re
 
 from chitram.domain.access import Viewer
 from chitram.domain.audit import AuditAction, AuditEvent
-from chitram.domain.errors import ChitramError
+from chitram.domain.errors import ChitramError, RateLimitExceeded
 from chitram.domain.images import is_image_id
 from chitram.entrypoints.support.asgi import CLIENT, ROUTE, VIEWER, Scope, header_map
 from chitram.entrypoints.support.links import IMAGES_PATH, PAGE_PATH, SHORT_PATH
@@ -27,15 +27,27 @@ def record_refusal(scope: Scope, error: ChitramError, *, audit: Audit) -> None:
     Wrong passwords and invitations are not: whoever judges them records them.
     """
     viewer: Viewer = scope.get(VIEWER) or Viewer()
-    if not _is_on_record(error.code, scope, viewer):
-        return
+    if _is_on_record(error.code, scope, viewer):
+        _record(scope, viewer, error.code, audit=audit)
+
+
+def record_limited(scope: Scope, *, audit: Audit) -> None:
+    """Put on record that too many attempts were made with which passwords, invitations or delete tokens are guessed.
+
+    What was asked for too often and guesses nothing, such as uploads, is not.
+    """
+    viewer: Viewer = scope.get(VIEWER) or Viewer()
+    _record(scope, viewer, RateLimitExceeded.code, audit=audit)
+
+
+def _record(scope: Scope, viewer: Viewer, code: str, *, audit: Audit) -> None:
     audit.record(
         AuditEvent(
             AuditAction.ACCESS_REFUSED,
             actor=viewer.name,
             subject=_image_id(scope),
             address=scope.get(CLIENT),
-            refusal=error.code,
+            refusal=code,
             details={"method": scope["method"], "route": scope.get(ROUTE) or getattr(scope.get("route"), "path", None)},
         )
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from chitram.domain.access import Viewer
 from chitram.domain.api_tokens import MAX_TOKEN_NAME, ApiToken, Scope
@@ -20,11 +20,10 @@ from chitram.entrypoints.web.forms import errors_of, member_choices, member_form
 from chitram.entrypoints.web.pictures import day
 from chitram.entrypoints.web.rendering import Notice
 from chitram.entrypoints.web.usage import usage_of
-from chitram.entrypoints.web.visitors import member_of, pages
+from chitram.entrypoints.web.visitors import member_of, pages, see_other
 
 router = APIRouter(include_in_schema=False)
 
-_SEE_OTHER = 303
 #: What the page says when it comes back from a form.
 _DONE = frozenset({"ended", "revoked"})
 #: How long a new token may be good, in days; empty: until it is revoked.
@@ -43,7 +42,7 @@ async def end_other_sessions(request: Request) -> Response:
     """Log out everywhere but here."""
     viewer, _ = await member_form(request)
     await wired(request).sessions.end(viewer, session_id=None)
-    return RedirectResponse("/account?done=ended", _SEE_OTHER)
+    return see_other("/account?done=ended")
 
 
 @router.post("/account/sessions/{session_id}/end")
@@ -51,7 +50,7 @@ async def end_session(request: Request, session_id: str) -> Response:
     """Log out in one other place."""
     viewer, _ = await member_form(request)
     await wired(request).sessions.end(viewer, session_id=session_id)
-    return RedirectResponse("/account?done=ended", _SEE_OTHER)
+    return see_other("/account?done=ended")
 
 
 @router.post("/account/tokens")
@@ -71,7 +70,7 @@ async def revoke_token(request: Request, token_id: str) -> Response:
     """Revoke an API token."""
     viewer, _ = await member_form(request)
     await wired(request).api_tokens.revoke(viewer, token_id=token_id)
-    return RedirectResponse("/account?done=revoked", _SEE_OTHER)
+    return see_other("/account?done=revoked")
 
 
 @router.post("/account/password")
@@ -91,7 +90,7 @@ async def change_password(request: Request) -> Response:
     except ValidationFailed as error:
         return await _account_page(request, viewer, errors=_errors(request, error), status=422)
     gate(request).forget(request.scope, viewer)
-    return RedirectResponse("/login?changed=1", _SEE_OTHER)
+    return see_other("/login?changed=1")
 
 
 @router.post("/account/delete")
@@ -111,7 +110,7 @@ async def give_up(request: Request) -> Response:
     except ValidationFailed as error:
         return await _account_page(request, viewer, errors=_errors(request, error), status=422)
     gate(request).forget(request.scope, viewer)
-    return RedirectResponse("/?left=1", _SEE_OTHER)
+    return see_other("/?left=1")
 
 
 async def _account_page(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from chitram.domain.access import Viewer, owns
 from chitram.domain.api_tokens import Scope
@@ -26,7 +26,7 @@ from chitram.entrypoints.support.wiring import wired
 from chitram.entrypoints.web.errors import put_on_record
 from chitram.entrypoints.web.forms import errors_of, message_of, own_fields, sent_form
 from chitram.entrypoints.web.pictures import detail, page_path, thumbnail_path, tile
-from chitram.entrypoints.web.visitors import is_partial, pages, sender_of, visitor_of
+from chitram.entrypoints.web.visitors import is_partial, pages, see_other, sender_of, visitor_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -65,7 +65,7 @@ async def change_image(request: Request, image_id: str) -> Response:
         return _page(request, record, viewer, form=fields, errors=errors, status=422)
     if is_partial(request):
         return pages(request).partial("image_form", **_form_values(request, record, viewer), saved=True)
-    return RedirectResponse(page_path(record), status_code=303)
+    return see_other(page_path(record))
 
 
 @router.get("/image/{image_id}/delete")
@@ -91,7 +91,7 @@ async def delete_image(request: Request, image_id: str) -> Response:
         record = await _visible(request, image_id, viewer)
         return _delete_page(request, image_id, record, viewer, error=error)
     where = "/my-images?deleted=1" if viewer.user is not None else f"/?deleted={image_id}"
-    return RedirectResponse(where, status_code=303)
+    return see_other(where)
 
 
 @router.get("/oembed")

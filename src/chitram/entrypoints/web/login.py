@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from chitram.domain.access import Viewer
 from chitram.domain.errors import (
@@ -24,13 +24,12 @@ from chitram.entrypoints.support.limits import count_attempt
 from chitram.entrypoints.support.origins import origin_of
 from chitram.entrypoints.support.wiring import gate, wired
 from chitram.entrypoints.web.forms import errors_of, message_of, read_fields, retry_fields, sent_form
-from chitram.entrypoints.web.visitors import LoginNeeded, own_path, pages, visitor_of
+from chitram.entrypoints.web.visitors import LoginNeeded, own_path, pages, see_other, visitor_of
 from chitram.services.accounts import SignedIn
 
 router = APIRouter(include_in_schema=False)
 
 Next = Annotated[str | None, Query(max_length=2000)]
-_SEE_OTHER = 303
 
 
 @router.get("/login")
@@ -43,7 +42,7 @@ async def login_page(
     """The form to log in; who is logged in goes on."""
     viewer = await visitor_of(request)
     if viewer.user is not None:
-        return RedirectResponse(own_path(next), _SEE_OTHER)
+        return see_other(own_path(next))
     notice = "expired" if expired else "changed" if changed else None
     return _login_page(request, viewer, next_path=own_path(next), notice=notice)
 
@@ -68,7 +67,7 @@ async def register_page(request: Request, next: Next = None, invite: str = "") -
     """The form to get an account."""
     viewer = await visitor_of(request)
     if viewer.user is not None:
-        return RedirectResponse(own_path(next), _SEE_OTHER)
+        return see_other(own_path(next))
     return _register_page(request, viewer, {"next": own_path(next), "invite": invite[:200]})
 
 
@@ -97,11 +96,11 @@ async def logout(request: Request) -> Response:
     try:
         viewer, _ = await sent_form(request)
     except LoginNeeded:
-        return RedirectResponse("/", _SEE_OTHER)
+        return see_other("/")
     if viewer.session is not None:
         await wired(request).accounts.sign_out(viewer)
         gate(request).forget(request.scope, viewer)
-    return RedirectResponse("/", _SEE_OTHER)
+    return see_other("/")
 
 
 async def _sign_in_form(request: Request) -> tuple[Viewer, dict[str, str]]:
@@ -119,7 +118,7 @@ async def _enter(request: Request, signed_in: SignedIn, next_path: str, *, befor
     if is_by_cookie(before):
         await wired(request).accounts.sign_out(before)
     gate(request).remember(request.scope, signed_in.token, life=wired(request).accounts.policy.browser_life)
-    return RedirectResponse(next_path, _SEE_OTHER)
+    return see_other(next_path)
 
 
 def _email(text: str) -> str:

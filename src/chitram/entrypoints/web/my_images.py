@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from chitram.domain.access import Viewer, owns
 from chitram.domain.errors import Forbidden, ImageNotFound
@@ -19,7 +19,7 @@ from chitram.entrypoints.web.forms import member_choices
 from chitram.entrypoints.web.pictures import tile
 from chitram.entrypoints.web.rendering import Notice
 from chitram.entrypoints.web.usage import usage_of
-from chitram.entrypoints.web.visitors import is_partial, member_of, pages
+from chitram.entrypoints.web.visitors import is_partial, member_of, pages, see_other
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,7 +27,6 @@ PAGE_SIZE = 40
 #: Chosen pictures that are changed at a time. Each change waits for caches in front of us, and these waits are to
 #: coincide; but the changes queue up for the one writer of SQLite, or the account's lock, where nobody waits long.
 AT_A_TIME = 8
-_SEE_OTHER = 303
 
 
 @router.get("/my-images")
@@ -79,16 +78,16 @@ async def change_chosen(request: Request) -> Response:
     viewer, fields, chosen = await member_choices(request, "image")
     records = await _own(request, chosen, viewer)
     if not records:
-        return RedirectResponse("/my-images?chosen=none", _SEE_OTHER)
+        return see_other("/my-images?chosen=none")
     if fields.get("action") == "delete":
         if fields.get("confirmed") != "yes":
             return _ask(request, viewer, records)
-        return RedirectResponse(f"/my-images?deleted={await _delete(request, viewer, records)}", _SEE_OTHER)
+        return see_other(f"/my-images?deleted={await _delete(request, viewer, records)}")
     visibility = fields.get("visibility", "")
     if visibility not in list(Visibility):
-        return RedirectResponse("/my-images", _SEE_OTHER)
+        return see_other("/my-images")
     edit = Edit(changed=frozenset({"visibility"}), visibility=Visibility(visibility))
-    return RedirectResponse(f"/my-images?changed={await _edit(request, viewer, records, edit)}", _SEE_OTHER)
+    return see_other(f"/my-images?changed={await _edit(request, viewer, records, edit)}")
 
 
 def _ask(request: Request, viewer: Viewer, records: list[ImageRecord]) -> Response:

@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from chitram.domain.access import Viewer
 from chitram.domain.api_tokens import Scope
@@ -19,7 +19,7 @@ from chitram.entrypoints.web.catalogue import Catalogue
 from chitram.entrypoints.web.errors import put_on_record
 from chitram.entrypoints.web.forms import message_of, retry_fields
 from chitram.entrypoints.web.pictures import accepted, detail, page_path
-from chitram.entrypoints.web.visitors import pages, sender_of, visitor_of
+from chitram.entrypoints.web.visitors import pages, see_other, sender_of, visitor_of
 from chitram.settings import UploadSettings
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +44,7 @@ async def upload(request: Request) -> Response:
         return _page(request, viewer, error=error)
     application.metrics.upload_finished(uploaded.record.blob.size)
     if uploaded.delete_token is None:
-        return RedirectResponse(page_path(uploaded.record), status_code=303)
+        return see_other(page_path(uploaded.record))
     return _uploaded_page(request, viewer, uploaded)
 
 

@@ -95,9 +95,14 @@ def back_path(request: Request) -> str:
     return "/" if path == "/logout" else own_path(path)
 
 
+def see_other(path: str) -> Response:
+    """The answer to a form that was dealt with: look at `path`. Nobody keeps it, for it may set or end a session."""
+    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+
+
 async def to_login(request: Request, error: Exception) -> Response:
     """The answer to what needs an account: the log-in page, for htmx too."""
     assert isinstance(error, LoginNeeded)
     if is_partial(request):
         return Response(status_code=204, headers={"HX-Redirect": error.location})
-    return RedirectResponse(error.location, status_code=303)
+    return see_other(error.location)
