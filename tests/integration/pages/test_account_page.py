@@ -239,4 +239,4 @@ async def test_guesses_are_counted(tmp_path):
         assert int(answer.headers["retry-after"]) > 0
         assert page.links.count("/account") == 3, "the menus, and to try again: nothing can be looked at there"
         assert ada.account.email in page.text
-        assert (await ada.client.post(form.action, headers=OWN_PAGE)).status_code == 400
+        assert (await ada.client.post(form.action, headers=OWN_PAGE)).status_code == 422, "a form without fields"
